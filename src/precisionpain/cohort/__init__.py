@@ -1,0 +1,5 @@
+"""One Cohort: clinical tables, scans, assays and measurements of the same people."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,169 @@
+"""The cells of one column: each different text once, what is missing, what it may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._grid import Notes, clean
+from ._values import are_numbers, read_date
+from .columns import Column, Kind
+
+__all__ = ["ABSENT", "Cells", "infer_kind"]
+
+ABSENT = object()
+
+# A text can't contain it, so a cell stored as the number 5 stays apart from one that says "5".
+_STORED = "\x00number"
+# Up to so many different values make a category; more are free text.
+_MOST_LEVELS = 20
+# From this share of numbers on, the rest are taken for errors in a column of numbers.
+_MOSTLY = 0.8
+# A double holds so many digits for certain; longer runs of digits are codes.
+_DIGITS = 15
+
+
+class Cells:
+    """The cells of one column.
+
+    Parameters
+    ----------
+    header : str
+        Its header.
+    cells : list of str
+        The cells as they stand in the file.
+    numeric : numpy.ndarray or None
+        Which of them are stored as numbers.
+    column : Column
+        What is known of it.
+    missing : iterable of str
+        Codes that mean "missing", besides those of `column`.
+
+    Attributes
+    ----------
+    texts : list of str
+        The different cells, stripped. Two of them may be equal.
+    codes : numpy.ndarray
+        By row, the position in `texts`.
+    counts : numpy.ndarray
+        By text, in how many rows it stands.
+    stored : numpy.ndarray
+        By text, whether it is stored as a number and not written as text.
+    missing : numpy.ndarray
+        By text, whether it means "missing".
+    find_level : callable
+        From a text to the stored value of its level, or `ABSENT`.
+    """
+
+    def __init__(
+        self,
+        header: str,
+        cells: list[str],
+        numeric: np.ndarray | None,
+        column: Column,
+        missing: Iterable[str],
+    ) -> None:
+        self.header = header
+        self.column = column
+        keys = np.empty(len(cells), dtype=object)
+        keys[:] = cells
+        if numeric is not None:
+            keys[numeric] += _STORED
+        self.codes, raw = pd.factorize(keys)
+        self.counts = np.bincount(self.codes, minlength=len(raw))
+        self.stored = np.array([key.endswith(_STORED) for key in raw], dtype=bool)
+        self.texts = [clean(key.removesuffix(_STORED)) for key in raw]
+        lengths = zip(raw, self.texts, self.stored, strict=True)
+        self._changed = np.array([key != text for key, text, _ in lengths], bool) & ~self.stored
+        self.find_level = level_finder(column.levels)
+        self.missing = self._find_missing(missing)
+
+    def _find_missing(self, codes: Iterable[str]) -> np.ndarray:
+        own = {clean(code).casefold() for code in self.column.missing}
+        usual = {clean(code).casefold() for code in codes}
+        result = np.zeros(len(self.texts), dtype=bool)
+        for i, text in enumerate(self.texts):
+            folded = text.casefold()
+            if not text or folded in own:
+                result[i] = True
+                continue
+            level = self.find_level(text)
+            # A level that the map names isn't missing, though it be called "None" or "-".
+            result[i] = level is None or (level is ABSENT and folded in usual)
+        return result
+
+    @property
+    def known(self) -> np.ndarray:
+        """Positions of the texts that aren't missing."""
+        return np.flatnonzero(~self.missing)
+
+    @property
+    def written(self) -> list[str]:
+        """Texts that aren't missing and aren't stored as numbers."""
+        return [self.texts[i] for i in np.flatnonzero(~self.missing & ~self.stored)]
+
+    def note(self, notes: Notes) -> None:
+        """Record stripped spaces and missing codes."""
+        filled = np.array([bool(text) for text in self.texts], dtype=bool)
+        stripped = int(self.counts[self._changed & filled].sum())
+        notes.add("spaces stripped", stripped, "stray or non-breaking spaces", self.header)
+        coded: dict[str, int] = {}
+        for i in np.flatnonzero(self.missing & filled):
+            coded[self.texts[i]] = coded.get(self.texts[i], 0) + int(self.counts[i])
+        listed = ", ".join(f"{code!r} ({n})" for code, n in coded.items())
+        notes.add("missing codes", sum(coded.values()), listed, self.header)
+
+
+def level_finder(levels: Mapping[str, Any] | None) -> Callable[[str], Any]:
+    """Return a function from a text to its stored value, or to `ABSENT`.
+
+    Levels match exactly, or else without regard to case unless that is ambiguous.
+    """
+    exact: dict[str, Any] = {}
+    for key, value in (levels or {}).items():
+        spellings = [str(key)]
+        if isinstance(key, bool):
+            # YAML reads an unquoted yes or no as a truth value.
+            spellings += ["yes", "on"] if key else ["no", "off"]
+        for spelling in spellings:
+            exact.setdefault(clean(spelling), value)
+    folded: dict[str, Any] = {}
+    for spelling, value in exact.items():
+        key = spelling.casefold()
+        folded[key] = value if folded.get(key, value) == value else ABSENT
+
+    def find(text: str) -> Any:
+        found = exact.get(text, ABSENT)
+        return folded.get(text.casefold(), ABSENT) if found is ABSENT else found
+
+    return find
+
+
+def infer_kind(cells: Cells) -> Kind:
+    """Guess what a column holds; `read_clinical_table` documents the rules."""
+    levels = cells.column.levels
+    if levels is not None:
+        values = [value for value in levels.values() if value is not None]
+        return "flag" if values and all(isinstance(value, bool) for value in values) else "category"
+    texts = [cells.texts[i] for i in cells.known]
+    counts = cells.counts[cells.known]
+    if not texts:
+        return "number"
+    if {text.casefold() for text in texts} <= {"yes", "no", "true", "false"}:
+        return "flag"
+    if not any(map(_is_code, texts)):
+        numeric = are_numbers(texts)
+        if counts[numeric].sum() >= _MOSTLY * counts.sum():
+            return "integer" if all(text.lstrip("+-").isdigit() for text in texts) else "number"
+    if all(read_date(text) is not None for text in texts):
+        return "date"
+    few = len(set(texts)) <= min(_MOST_LEVELS, max(2, counts.sum() // 2))
+    return "category" if few else "text"
+
+
+def _is_code(text: str) -> bool:
+    """Tell whether digits are a code, which would change as a number: 007, or very long."""
+    return text.isdigit() and ((len(text) > 1 and text[0] == "0") or len(text) > _DIGITS)

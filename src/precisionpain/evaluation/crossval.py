@@ -1,0 +1,315 @@
+"""Cross-validation of a model on a Cohort, with what an honest report needs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..cohort import Cohort, Outcome
+from ..errors import AlignmentError, FormatError, PrecisionPainError, list_some
+from .clinical import clinical_model
+from .result import CVResult
+from .splits import Split, SubjectKFold, check_splits
+
+__all__ = ["cross_validate"]
+
+
+def cross_validate(
+    model: Any,
+    cohort: Cohort,
+    outcome: str | Outcome | pd.Series | Sequence[float] | np.ndarray,
+    cv: Any = None,
+    *,
+    name: str | None = None,
+    baseline: Any = "clinical",
+    allow: Sequence[str] = (),
+    threshold: float = 0.5,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    n_permutations: int = 20,
+    keep_models: bool = False,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+) -> CVResult:
+    """Cross-validate a model of a binary outcome, by subject, beside the clinical baseline.
+
+    The model is fitted on the training people of each fold and sees only what was known by
+    the landmark (`Cohort.known_at_index`). People without the outcome leave, with a line in
+    the flow. Intervals, permutations and the sample-size verdict are computed when they are
+    first read, and then kept.
+
+    Parameters
+    ----------
+    model : estimator
+        A scikit-learn classifier whose X is a Cohort, for example `clinical_model`.
+    cohort : Cohort
+        The people.
+    outcome : str, Outcome, pandas.Series or array-like
+        Name of a binary outcome, its definition, values by key (index as ``cohort.index``)
+        or one value per row in order. NaN means unknown.
+    cv : int, splitter, iterable of (train, test) or CVResult, optional
+        Default ``SubjectKFold(5)``. A `CVResult` means the same folds again.
+    name : str, optional
+        Name of the model in tables and figures.
+    baseline : "clinical", estimator, CVResult or None, default "clinical"
+        What to compare with, in the same folds: "clinical" is the ridge on all clinical
+        predictors, left out when `model` is just that or the cohort has no predictors.
+    allow : sequence of str, default ()
+        Names of columns, visits, assays or tables that may predict although they come
+        after the index event.
+    threshold : float, default 0.5
+        Probability from which on a prediction counts as positive.
+    confidence : float, default 0.95
+        Of all intervals.
+    n_bootstrap : int, default 1000
+        Resamples of subjects.
+    n_permutations : int, default 20
+        Reruns of the whole cross-validation with permuted labels: the canary for leaks, and
+        from about 1,000 on a permutation p-value worth quoting.
+    keep_models : bool, default False
+        Keep the fitted model of each fold, for `shap_values`.
+    n_jobs : int, optional
+        Folds in parallel, as joblib takes it.
+    random_state : int, default 0
+        Seed of the bootstrap and the permutations.
+
+    Returns
+    -------
+    CVResult
+        With ``frame()``, ``summary()``, ``plot()``, ``compare()`` and more.
+
+    Raises
+    ------
+    LeakageError
+        When a subject straddles a split, or the model asks for an outcome, a column that
+        derives from one, or data from after the index event.
+    FormatError
+        When the outcome isn't binary or has one class only.
+
+    Examples
+    --------
+    >>> import precisionpain as pp
+    >>> cohort = pp.datasets.sample_tn(n_subjects=100)
+    >>> result = pp.evaluation.cross_validate(
+    ...     pp.evaluation.clinical_model("logistic"), cohort, "mvd_response", cv=4)
+    >>> len(result.frame())
+    4
+    """
+    analysed, y, label = _with_outcome(cohort, outcome)
+    splitter, splits = _splits(cv, analysed, y)
+    visible = _without_sources(analysed, outcome).known_at_index(allow=allow)
+    fit = _Fit(visible, splits, n_jobs)
+    predicted, models = fit(model, y, keep_models)
+    reference = _baseline(baseline, model, visible)
+    base: CVResult | None = None
+    if isinstance(reference, CVResult):
+        base = reference
+    elif reference is not None:
+        base = cross_validate(
+            reference, analysed, pd.Series(y, analysed.index), splits,
+            name="clinical baseline" if baseline == "clinical" else "baseline",
+            baseline=None, allow=allow, threshold=threshold, confidence=confidence,
+            n_bootstrap=n_bootstrap, n_permutations=n_permutations, n_jobs=n_jobs,
+            random_state=random_state,
+        )  # fmt: skip
+
+    def rerun(labels: np.ndarray) -> tuple[list[Split], list[np.ndarray]]:
+        again = (
+            splits
+            if splitter is None
+            else check_splits(splitter.split(visible, labels, visible.groups), visible.groups)
+        )
+        return again, _Fit(visible, again, n_jobs)(model, labels, False)[0]
+
+    result = CVResult(
+        name=name or _model_name(model),
+        outcome=label,
+        cohort=analysed,
+        y=y,
+        splits=splits,
+        predicted=predicted,
+        models=models,
+        baseline=base,
+        n_features=_n_features(models),
+        rerun=rerun,
+        threshold=threshold,
+        confidence=confidence,
+        n_bootstrap=n_bootstrap,
+        n_permutations=n_permutations,
+        random_state=random_state,
+    )
+    if base is not None:
+        result.compare(base)  # refuses a baseline of other folds now, not later
+    return result
+
+
+def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str]:
+    if not isinstance(cohort, Cohort):
+        raise FormatError(f"expected a Cohort, found {type(cohort).__name__}")
+    if isinstance(outcome, str):
+        label = outcome
+        values = cohort.outcome(outcome)
+    elif isinstance(outcome, Outcome):
+        label = outcome.description or outcome.column or "outcome"
+        values = outcome.values(cohort.subjects)
+        if cohort.unit != "subject":
+            values = values.reindex(cohort.groups)
+            values.index = cohort.index
+    elif isinstance(outcome, pd.Series):
+        label = str(outcome.name or "outcome")
+        unknown = outcome.index.difference(cohort.index)
+        if len(unknown) or not outcome.index.is_unique:
+            raise AlignmentError(
+                f"the outcome names rows that the cohort lacks: {list_some(unknown)}"
+                if len(unknown)
+                else "the outcome has several values for one row",
+                remedy="give a Series whose index is cohort.index",
+            )
+        values = outcome.reindex(cohort.index)
+    else:
+        label = "outcome"
+        if len(outcome) != len(cohort):
+            raise AlignmentError(
+                f"the outcome has {len(outcome)} values for {len(cohort)} rows",
+                remedy="give a Series indexed by subject_id",
+            )
+        values = pd.Series(np.asarray(outcome), index=cohort.index)
+    if isinstance(values, pd.DataFrame):
+        raise FormatError(
+            f"{label!r} is a survival outcome; cross_validate takes binary ones",
+            remedy="name a horizon as a binary outcome",
+        )
+    numbers = pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan)
+    known = ~np.isnan(numbers)
+    classes = np.unique(numbers[known])
+    if not np.isin(classes, (0.0, 1.0)).all():
+        raise FormatError(
+            f"a binary outcome has the values 0 and 1, found {list_some(classes.tolist())}",
+            remedy="say which values are the event: "
+            "cohort.with_outcome(name, column=..., positive=...)",
+        )
+    if len(classes) < 2:
+        raise FormatError(
+            f"the outcome {label!r} has one class only among {int(known.sum())} known values"
+        )
+    analysed = cohort
+    if not known.all():
+        analysed = cohort[known]
+        flow = cohort.flow.then(f"no {label}", analysed.n_subjects)
+        analysed = analysed._with_flow(flow)
+    return analysed, numbers[known].astype(int), label
+
+
+def _without_sources(cohort: Cohort, outcome: Any) -> Cohort:
+    """Hide the columns of an outcome that was defined on the spot."""
+    if isinstance(outcome, str) and outcome not in cohort.outcomes:
+        outcome = cohort.outcome_definition(outcome)
+    if not isinstance(outcome, Outcome):
+        return cohort
+    return cohort.without_predictors(outcome.sources, reason="the outcome is computed from it")
+
+
+def _splits(cv: Any, cohort: Cohort, y: np.ndarray) -> tuple[Any, list[Split]]:
+    """Return the splitter, where there is one, and its splits."""
+    if isinstance(cv, CVResult):
+        if not cv.cohort.index.equals(cohort.index):
+            raise AlignmentError("the folds to use again are of other people")
+        return None, cv.splits
+    if cv is None or isinstance(cv, int | np.integer):
+        cv = SubjectKFold(5 if cv is None else int(cv))
+    if hasattr(cv, "split"):
+        return cv, check_splits(cv.split(cohort, y, cohort.groups), cohort.groups)
+    if isinstance(cv, Iterable):
+        return None, check_splits(cv, cohort.groups)
+    raise FormatError(f"cv is a number, a splitter or splits, found {type(cv).__name__}")
+
+
+def _baseline(baseline: Any, model: Any, cohort: Cohort) -> Any:
+    if baseline is None or isinstance(baseline, CVResult):
+        return baseline
+    if isinstance(baseline, str):
+        if baseline != "clinical":
+            raise FormatError(f"baseline is 'clinical', a model, a result or None: {baseline!r}")
+        if not cohort.predictors:
+            return None
+        reference = clinical_model("logistic")
+        return None if repr(reference) == repr(model) else reference
+    return baseline
+
+
+class _Fit:
+    """Fit a model on each fold and predict the people left out."""
+
+    def __init__(self, cohort: Cohort, splits: list[Split], n_jobs: int | None) -> None:
+        self.cohort = cohort
+        self.splits = splits
+        self.n_jobs = n_jobs
+
+    def __call__(self, model: Any, y: np.ndarray, keep: bool) -> tuple[list[np.ndarray], list[Any]]:
+        from joblib import Parallel, delayed
+
+        done = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_one)(model, self.cohort, y, train, test, number, keep)
+            for number, (train, test) in enumerate(self.splits)
+        )
+        return [p for p, _ in done], [m for _, m in done]
+
+
+def _fit_one(
+    model: Any,
+    cohort: Cohort,
+    y: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    number: int,
+    keep: bool,
+) -> tuple[np.ndarray, Any]:
+    from sklearn.base import clone
+
+    if len(np.unique(y[train])) < 2:
+        raise FormatError(
+            f"the training people of fold {number} have one class only",
+            remedy="use fewer folds, or a stratified splitter",
+        )
+    fitted = clone(model).fit(cohort[train], y[train])
+    predict: Callable[[Cohort], np.ndarray] | None = getattr(fitted, "predict_proba", None)
+    if predict is None:
+        raise FormatError(
+            f"{type(model).__name__} has no predict_proba",
+            remedy="wrap it in sklearn.calibration.CalibratedClassifierCV",
+        )
+    p = np.asarray(predict(cohort[test]), dtype=float)[:, list(fitted.classes_).index(1)]
+    if not np.isfinite(p).all():
+        raise PrecisionPainError(
+            f"the model predicts {int((~np.isfinite(p)).sum())} times no number in fold {number}"
+        )
+    return p, fitted if keep else _SizeOnly(_features_of(fitted))
+
+
+class _SizeOnly:
+    """Stands for a fitted model of which only the number of features is kept."""
+
+    def __init__(self, n_features: int | None) -> None:
+        self.n_features = n_features
+
+
+def _features_of(fitted: Any) -> int | None:
+    """Count the numbers that the final estimator was fitted on."""
+    inner = getattr(fitted, "best_estimator_", fitted)
+    final = inner.steps[-1][1] if hasattr(inner, "steps") else inner
+    count = getattr(final, "n_features_in_", None)
+    return None if count is None else int(count)
+
+
+def _n_features(models: list[Any]) -> int | None:
+    counts = [m.n_features if isinstance(m, _SizeOnly) else _features_of(m) for m in models]
+    known = [count for count in counts if count is not None]
+    return max(known) if known else None
+
+
+def _model_name(model: Any) -> str:
+    final = model.steps[-1][1] if hasattr(model, "steps") else model
+    return type(final).__name__

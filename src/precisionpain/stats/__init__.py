@@ -1,0 +1,5 @@
+"""Statistics of small studies: arrays in, numbers out, every figure with its interval."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
