@@ -20,7 +20,9 @@ def toy_parts(n: int = 40) -> dict[str, Any]:
     subjects = pd.DataFrame(
         {
             "diagnosis": np.where(control, "control", "TN"),
-            "affected_side": np.where(control, None, np.where(rng.random(n) < 0.6, "right", "left")),
+            "affected_side": np.where(
+                control, None, np.where(rng.random(n) < 0.6, "right", "left")
+            ),
             "site": np.where(np.arange(n) % 2 == 0, "A", "B"),
             "age": rng.normal(58, 11, n).round(),
             "sex": rng.choice(["female", "male"], n),

@@ -152,7 +152,7 @@ def test_groups_of_scikit_learn(people):
 
 def test_train_test_split(people):
     cohort, y = people
-    train, test, y_train, y_test = train_test_split(cohort, y, random_state=0)
+    train, test, y_train, _ = train_test_split(cohort, y, random_state=0)
     assert list(train.index) == list(y_train.index)
     assert not set(train.groups) & set(test.groups)
     assert len(train) + len(test) == len(cohort)

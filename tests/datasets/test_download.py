@@ -262,6 +262,16 @@ def test_a_broken_memory_is_made_anew(tmp_path: Path) -> None:
     assert Verified(tmp_path).holds(FILE)
 
 
+def test_a_root_that_cannot_keep_the_memory_does_without(tmp_path: Path) -> None:
+    (tmp_path / "sub-1").mkdir()
+    (tmp_path / FILE.path).write_bytes(DATA)
+    (tmp_path / _registry._STAMPS).mkdir()
+    verified = Verified(tmp_path)
+    assert verified.holds(FILE)
+    verified.save()
+    assert {path.name for path in tmp_path.iterdir()} == {"sub-1", _registry._STAMPS}
+
+
 @pytest.mark.parametrize(
     "line", ["a.txt\t5", "../a\t5\t" + "0" * 64, "/etc/a\t5\t" + "0" * 64, "a\t5\tzz", "a b"]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -74,10 +75,12 @@ class Cells:
             keys[numeric] += _STORED
         self.codes, raw = pd.factorize(keys)
         self.counts = np.bincount(self.codes, minlength=len(raw))
-        self.stored = np.array([key.endswith(_STORED) for key in raw], dtype=bool)
-        self.texts = [clean(key.removesuffix(_STORED)) for key in raw]
-        lengths = zip(raw, self.texts, self.stored, strict=True)
-        self._changed = np.array([key != text for key, text, _ in lengths], bool) & ~self.stored
+        self.stored = np.zeros(len(raw), dtype=bool)
+        if numeric is not None:
+            self.stored[self.codes[numeric]] = True
+            raw = [key.removesuffix(_STORED) for key in raw]
+        self.texts = list(map(clean, raw))
+        self._changed = np.fromiter(map(operator.ne, raw, self.texts), bool, len(raw))
         self.find_level = level_finder(column.levels)
         self.missing = self._find_missing(missing)
 
@@ -85,14 +88,19 @@ class Cells:
         own = {clean(code).casefold() for code in self.column.missing}
         usual = {clean(code).casefold() for code in codes}
         result = np.zeros(len(self.texts), dtype=bool)
+        if self.column.levels is None:
+            every = own | usual | {""}
+            longest = max(map(len, every))
+            for i, text in enumerate(self.texts):
+                # The length first, for the sake of columns with a million different numbers.
+                result[i] = len(text) <= longest and text.casefold() in every
+            return result
         for i, text in enumerate(self.texts):
             folded = text.casefold()
-            if not text or folded in own:
-                result[i] = True
-                continue
             level = self.find_level(text)
             # A level that the map names isn't missing, though it be called "None" or "-".
-            result[i] = level is None or (level is ABSENT and folded in usual)
+            unnamed = level is None or (level is ABSENT and folded in usual)
+            result[i] = not text or folded in own or unnamed
         return result
 
     @property

@@ -34,6 +34,8 @@ class Participants:
 
     Attributes
     ----------
+    name : str
+        Name of the file.
     table : pandas.DataFrame
         One row per id, index ``subject_id``, ids as in the file.
     columns : dict of str to Column
@@ -42,15 +44,17 @@ class Participants:
         What was read, described and renamed.
     """
 
+    name: str
     table: pd.DataFrame
     columns: dict[str, Column]
     provenance: list[dict[str, Any]]
 
     def note(self, step: str, column: str | None, n: int, detail: str) -> None:
-        """Add an entry to the provenance."""
-        self.provenance.append(
-            {"step": step, "table": "participants", "column": column, "n": n, "detail": detail}
-        )
+        """Add an entry to the provenance; nothing is recorded for none."""
+        if n:
+            self.provenance.append(
+                {"step": step, "table": self.name, "column": column, "n": n, "detail": detail}
+            )
 
     def rename(self, old: str, new: str) -> None:
         """Give a column its conventional name."""
@@ -92,9 +96,10 @@ def read_participants(
     ``"male"``.
     """
     table = read_clinical_table(path, columns)
-    provenance = list(table.attrs.get("provenance", ()))
-    known = as_columns(table.attrs.get("columns"))
-    people = Participants(table, known, provenance)
+    provenance = list(table.attrs["provenance"])
+    known = as_columns(table.attrs["columns"])
+    table.attrs = {}  # it would travel with every copy
+    people = Participants(path.name, table, known, provenance)
     entries = _describe(people, described)
     given = set(as_columns(columns))
     for name, candidates, convert in (
@@ -147,16 +152,20 @@ def _describe(people: Participants, described: Mapping[str, Any]) -> dict[str, M
             unit=column.unit or (str(unit) if unit else None),
         )
     people.note("columns described", None, len(matched), "by participants.json")
-    if similar:
-        pairs = [f"{headers[name]} = {key}" for name, key in similar.items()]
-        people.note(
-            "columns described", None, len(similar),
-            f"under a similar name in participants.json: {list_some(pairs, 20)}",
-        )  # fmt: skip
+    pairs = [f"{headers[name]} = {key}" for name, key in similar.items()]
+    detail = f"under a similar name in participants.json: {list_some(pairs, 20)}"
+    people.note("columns described", None, len(similar), detail)
+    coded = [
+        name
+        for name, key in {**matched, **similar}.items()
+        if _levels(entries[key]) and pd.api.types.is_numeric_dtype(people.table.get(name))
+    ]
+    detail = f"kept as numbers, their meanings are in the description: {list_some(coded, 20)}"
+    people.note("columns of codes", None, len(coded), detail)
     keys = {"participant_id", *matched.values(), *similar.values()}
-    if stray := [key for key in described if key not in keys]:
-        detail = f"in participants.json, of columns that the table lacks: {list_some(stray, 20)}"
-        people.note("descriptions unused", None, len(stray), detail)
+    stray = [key for key in described if key not in keys]
+    detail = f"in participants.json, of columns that the table lacks: {list_some(stray, 20)}"
+    people.note("descriptions unused", None, len(stray), detail)
     return {name: entries[key] for name, key in {**matched, **similar}.items()}
 
 
@@ -240,7 +249,9 @@ def _diagnosis(people: Participants, found: str, entry: Mapping[str, Any]) -> No
         values = people.table[found].dropna().map(_as_text).unique()
         texts = [*values, *_levels(entry).values()]
         if not any(_DIAGNOSTIC.search(text) for text in texts):
-            detail = f"no controls or patients among {list_some(values)}: perhaps the arm of a trial"
+            detail = (
+                f"no controls or patients among {list_some(values)}: perhaps the arm of a trial"
+            )
             people.note("group not a diagnosis", found, len(values), detail)
             return
     people.rename(found, "diagnosis")

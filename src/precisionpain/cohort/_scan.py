@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pandas as pd
 
 from ..errors import (
     AlignmentError,
-    DataWarning,
     FormatError,
     MissingModalityError,
     StorageError,
@@ -70,6 +68,8 @@ class BidsScan:
         ``"sessions"`` and ``"scans"``, where the tree has them.
     provenance : list of dict
         What was merged, left out or flagged, with counts.
+    concerns : list of str
+        What the user should hear of at once; `read_bids` gives each as a `DataWarning`.
     followups : dict of str to str
         Follow-up folder → person, such as ``{"sub-009fu": "sub-009"}``.
     """
@@ -79,6 +79,7 @@ class BidsScan:
     visits: pd.DataFrame
     measurements: dict[str, pd.DataFrame]
     provenance: list[dict[str, Any]]
+    concerns: list[str]
     followups: dict[str, str]
 
 
@@ -112,6 +113,8 @@ def scan_bids(
 
     Raises
     ------
+    FormatError
+        When there is no such folder.
     StorageError
         When a folder can't be read.
     AlignmentError
@@ -154,11 +157,17 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FormatError(
+            "expected the folder of a BIDS dataset, found "
+            + ("no such folder" if isinstance(error, FileNotFoundError) else "a file"),
+            where=folder,
+        ) from error
     except OSError as error:
         raise StorageError(
             f"the folder can't be read ({error.strerror or error})",
             where=folder,
-            remedy="check that it exists and that you may read it",
+            remedy="ask for permission to read it, or leave it out of the dataset",
         ) from error
 
 
@@ -420,13 +429,11 @@ class _Walk:
         for table in measurements.values():
             keys.update(dict.fromkeys(zip(table["subject_id"], table["visit"], strict=True)))
         visits = pd.DataFrame(sorted(keys), columns=["subject_id", "visit"], dtype=object)
+        concerns = [concern for found in stacked.values() for concern in found.concerns]
         if lost := self.findings.lost:
-            warnings.warn(
-                DataWarning(
-                    f"{self.top}: {len(lost)} files or folders were left out, because their "
-                    f"names, places or contents break the BIDS rules: {list_some(lost)}"
-                ),
-                stacklevel=3,
+            concerns.append(
+                f"{len(lost)} files or folders were left out, because their names, places or "
+                f"contents break the BIDS rules: {list_some(lost)}"
             )
         provenance = self.findings.provenance()
         for found in stacked.values():
@@ -443,6 +450,7 @@ class _Walk:
             visits=visits,
             measurements=measurements,
             provenance=provenance,
+            concerns=concerns,
             followups={name: base for name, base in self.people.items() if name != base},
         )
 

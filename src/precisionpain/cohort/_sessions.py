@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..errors import AlignmentError, DataWarning, FormatError, MissingModalityError, list_some
+from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
 from ._entities import parse_name, read_json
 
 __all__ = ["Stacked", "TableFile", "stack_tables", "visit_days"]
@@ -46,11 +45,12 @@ class TableFile(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Stacked:
-    """The files of one kind as one table; which files were broken, and what was noted."""
+    """The files of one kind as one table, and what was broken, noted or odd about them."""
 
     table: pd.DataFrame
     broken: list[tuple[str, str]]
     provenance: list[dict[str, Any]]
+    concerns: list[str]
 
 
 def stack_tables(files: Sequence[TableFile], kind: str) -> Stacked:
@@ -90,15 +90,15 @@ def stack_tables(files: Sequence[TableFile], kind: str) -> Stacked:
         units += [described] * len(rows)
     table = pd.DataFrame(records)
     if table.empty:
-        return Stacked(table, broken, [])
+        return Stacked(table, broken, [], [])
     keys = ["subject_id", "visit"] + (["contrast", "run", "filename"] if kind == "scans" else [])
     table = table[[*keys, *(c for c in table if c not in keys)]]
     for column in table.columns.drop(keys):
         table[column] = _typed(table[column])
     if kind == "scans":
         table["run"] = table["run"].astype("Int64")
-    table, provenance = _with_units(table, units, kind)
-    return Stacked(table, broken, provenance)
+    provenance, concerns = _add_units(table, units, kind)
+    return Stacked(table, broken, provenance, concerns)
 
 
 def _rows(file: TableFile, kind: str) -> list[dict[str, Any]]:
@@ -185,40 +185,34 @@ def _units(sidecars: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _with_units(
+def _add_units(
     table: pd.DataFrame, units: Sequence[dict[str, str]], kind: str
-) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Keep the units beside a column when files disagree on them."""
-    provenance = []
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Put the units beside a column when files disagree on them."""
+    provenance, concerns = [], []
     for column in dict.fromkeys(column for row in units for column in row):
         if column not in table:
             continue
         here = pd.Series([row.get(column) for row in units], index=table.index, dtype=object)
         known = table[column].notna()
         found = list(dict.fromkeys(here[known]))
-        if not found:
-            continue
-        if len(found) == 1:
-            detail = f"in {found[0]}"
-        else:
-            table.insert(
-                table.columns.get_loc(column) + 1, f"{column}_unit", here.where(known, None)
+        detail = f"in {list_some(unit or 'no unit' for unit in found)}"
+        if len(found) > 1:
+            place = table.columns.get_indexer([column])[0] + 1
+            table.insert(place, f"{column}_unit", here.where(known, None))
+            detail += f", see the column {column}_unit"
+            concerns.append(f"the column {column!r} of {kind}.tsv is {detail}")
+        if found:
+            provenance.append(
+                {
+                    "step": "unit",
+                    "table": f"measurements/{kind}",
+                    "column": column,
+                    "n": int(known.sum()),
+                    "detail": detail,
+                }
             )
-            shown = list_some(unit or "no unit" for unit in found)
-            detail = f"in different units: {shown}; see the column {column}_unit"
-            warnings.warn(
-                DataWarning(f"{kind}.tsv: the column {column!r} is {detail}"), stacklevel=2
-            )
-        provenance.append(
-            {
-                "step": "unit",
-                "table": f"measurements/{kind}",
-                "column": column,
-                "n": int(known.sum()),
-                "detail": detail,
-            }
-        )
-    return table, provenance
+    return provenance, concerns
 
 
 def visit_days(

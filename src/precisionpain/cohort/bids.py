@@ -14,7 +14,7 @@ from ..errors import AlignmentError, DataWarning, FormatError, list_some
 from ._entities import parse_name, read_json, sidecar
 from ._scan import BidsScan, scan_bids
 from .images import check_images
-from .keys import canonical, check_ids, check_unique
+from .keys import _canonical, check_ids, check_unique
 
 if TYPE_CHECKING:
     from ._participants import Participants
@@ -39,7 +39,7 @@ def read_bids(
     validate_images: bool = False,
     **options: Any,
 ) -> Cohort:
-    """Read a dataset in the Brain Imaging Data Structure.
+    r"""Read a dataset in the Brain Imaging Data Structure.
 
     The tree is walked once; no image is opened unless `validate_images` is set. Whatever
     is left out, merged or looks odd is in `Cohort.provenance`, and what a user would miss
@@ -111,7 +111,7 @@ def read_bids(
     ...     _ = (root / name / "anat" / f"{name}_T1w.json").write_text("{}")
     >>> _ = (root / "dataset_description.json").write_text('{"Name": "Pain"}')
     >>> _ = (root / "participants.tsv").write_text(
-    ...     "participant_id\\tage\\tsex\\nsub-01\\t61\\tF\\nsub-02\\t48\\tM\\n")
+    ...     "participant_id\tage\tsex\nsub-01\t61\tF\nsub-02\t48\tM\n")
     >>> cohort = read_bids(root)
     >>> cohort.subjects["sex"].tolist()
     ['female', 'male']
@@ -136,7 +136,8 @@ def read_bids(
             where=str(top),
             remedy="name the folder that holds dataset_description.json and sub-…",
         )
-    meta = _description(top)
+    meta, concerns = _description(top)
+    concerns += scan.concerns
     measurements = dict(scan.measurements)
     provenance = list(scan.provenance)
     subjects = pd.DataFrame(index=pd.Index(scan.subjects, name="subject_id", dtype=object))
@@ -145,13 +146,17 @@ def read_bids(
         later = _followup_rows(people, scan, followup_suffix)
         if len(later):
             measurements["participants"] = later
-        subjects = _align(people, scan, str(top))
+        subjects, found = _align(people, scan, str(top))
+        concerns += found
         known = people.columns
         provenance = people.provenance + provenance
     images = scan.images
     if validate_images:
-        images, found = _validated(images, str(top))
-        provenance += found
+        images, entries, found = _validated(images)
+        provenance += entries
+        concerns += found
+    for concern in concerns:
+        warnings.warn(DataWarning(f"{top}: {concern}"), stacklevel=2)
     options.setdefault("name", str(meta.get("Name") or top.name))
     return Cohort(
         subjects,
@@ -180,21 +185,17 @@ def _people(top: Path, participants: str | Path | None, columns: Any) -> Partici
     if added:
         people.note("prefix added", "subject_id", added, "'sub-' put before the ids")
     people.table.index = pd.Index(ids, name="subject_id", dtype=object)
-    check_unique(people.table.index, table=path.name)
+    check_unique(people.table.index, table=people.name)
     return people
 
 
-def _description(top: Path) -> dict[str, Any]:
+def _description(top: Path) -> tuple[dict[str, Any], list[str]]:
     path = top / "dataset_description.json"
     if not path.is_file():
-        warnings.warn(
-            DataWarning(f"{top} has no dataset_description.json; is it a BIDS dataset?"),
-            stacklevel=3,
-        )
-        return {}
+        return {}, ["there is no dataset_description.json, which every BIDS dataset has"]
     said = read_json(path)
     meta = {field: said[field] for field in _FIELDS if said.get(field)}
-    return meta | {name: said[field] for field, name in _META.items() if said.get(field)}
+    return meta | {name: said[field] for field, name in _META.items() if said.get(field)}, []
 
 
 def _followup_rows(people: Participants, scan: BidsScan, suffix: str | None) -> pd.DataFrame:
@@ -217,44 +218,37 @@ def _followup_rows(people: Participants, scan: BidsScan, suffix: str | None) -> 
     return pd.concat([keys, rows.reset_index(drop=True)], axis=1)
 
 
-def _align(people: Participants, scan: BidsScan, where: str) -> pd.DataFrame:
+def _align(people: Participants, scan: BidsScan, where: str) -> tuple[pd.DataFrame, list[str]]:
     """Join the table of people with the folders, by equal ids only."""
     listed, folders = list(people.table.index), scan.subjects
     unlisted = [i for i in folders if i not in people.table.index]
     without = [i for i in listed if i not in set(folders)]
-    resembled = {canonical(i) for i in unlisted}
-    near = [i for i in without if canonical(i) in resembled]
-    check_ids(near, folders, table="participants.tsv")
+    resembled = {_canonical(i) for i in unlisted}
+    near = [i for i in without if _canonical(i) in resembled]
+    check_ids(near, folders, table=people.name)
     if folders and listed and len(without) == len(listed):
         raise AlignmentError(
-            f"none of the {len(listed)} ids of participants.tsv has a folder; the table has "
+            f"none of the {len(listed)} ids of {people.name} has a folder; the table has "
             f"{list_some(listed, 3)}, the folders are {list_some(folders, 3)}",
             where=where,
             remedy="check that the table belongs to this dataset",
         )
+    concerns = []
     if without:
-        detail = f"in participants.tsv, but without a folder: {list_some(without, 20)}"
-        people.note("people without images", None, len(without), detail)
+        text = f"people of {people.name} have no folder, and so no images"
+        people.note("people without images", None, len(without), list_some(without, 20))
+        concerns.append(f"{len(without)} {text}: {list_some(without, 3)}")
     if unlisted:
-        detail = f"folders that participants.tsv doesn't list: {list_some(unlisted, 20)}"
-        people.note("people without clinical data", None, len(unlisted), detail)
-    parts = [
-        f"{len(without)} people of participants.tsv have no folder ({list_some(without, 3)})"
-        if without
-        else "",
-        f"{len(unlisted)} folders are not in participants.tsv ({list_some(unlisted, 3)})"
-        if unlisted
-        else "",
-    ]
-    if any(parts):
-        text = "; ".join(part for part in parts if part)
-        warnings.warn(
-            DataWarning(f"{where}: {text}; all are kept, with missing values"), stacklevel=3
-        )
-    return people.table.reindex([*listed, *unlisted]).rename_axis("subject_id")
+        text = f"folders belong to people that {people.name} doesn't list, kept without values"
+        people.note("people without values", None, len(unlisted), list_some(unlisted, 20))
+        concerns.append(f"{len(unlisted)} {text}: {list_some(unlisted, 3)}")
+    subjects = people.table.reindex([*listed, *unlisted]).rename_axis("subject_id")
+    return subjects, concerns
 
 
-def _validated(images: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+def _validated(
+    images: pd.DataFrame,
+) -> tuple[pd.DataFrame, list[dict[str, Any]], list[str]]:
     """Mark damaged images as not present."""
     present = images[images["present"]]
     checked = check_images(present)
@@ -263,16 +257,14 @@ def _validated(images: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[dic
     images.loc[bad.index, "present"] = False
     images.loc[bad.index, "reason"] = bad["problem"]
     base = {"step": "images opened", "table": "images", "column": None}
-    provenance = [{**base, "n": len(present), "detail": f"{len(present) - len(bad)} are whole"}]
-    if len(bad):
-        names = [
-            f"{os.path.basename(images.loc[row, 'path'])} ({bad.loc[row, 'problem']})"
-            for row in bad.index
-        ]
-        detail = f"damaged, listed as not present: {list_some(names, 20)}"
-        provenance.append({**base, "n": len(bad), "detail": detail})
-        warnings.warn(
-            DataWarning(f"{where}: {len(bad)} images are damaged: {list_some(names, 3)}"),
-            stacklevel=3,
-        )
-    return images, provenance
+    detail = f"{len(present) - len(bad)} are whole"
+    provenance = [{**base, "n": len(present), "detail": detail}]
+    if bad.empty:
+        return images, provenance, []
+    names = [
+        f"{os.path.basename(path)} ({problem})"
+        for path, problem in zip(images.loc[bad.index, "path"], bad["problem"], strict=True)
+    ]
+    detail = f"damaged, listed as not present: {list_some(names, 20)}"
+    provenance.append({**base, "n": len(bad), "detail": detail})
+    return images, provenance, [f"{len(bad)} images are damaged: {list_some(names, 3)}"]

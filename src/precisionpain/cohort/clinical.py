@@ -123,11 +123,10 @@ def read_clinical_table(
     >>> table = read_clinical_table(path, {
     ...     "age": {"source": "Age (years)", "kind": "number", "unit": "years"},
     ...     "side": {"source": "Side", "levels": {"L": "left", "R": "right"}}})
-    >>> table
-                 age   side
-    subject_id
-    sub-01      61.5  right
-    sub-02       NaN   left
+    >>> table.reset_index()
+      subject_id   age   side
+    0     sub-01  61.5  right
+    1     sub-02   NaN   left
     >>> [(entry["step"], entry["n"]) for entry in table.attrs["provenance"][1:]]
     [('id column', 2), ('missing codes', 1), ('spaces stripped', 1), ('decimal commas', 1)]
     """
@@ -192,13 +191,16 @@ class _Table:
         if column.role == "unused":
             self.leave_out(name, column)
             return
-        cells = _cells(self.grid, header, column, self.missing)
-        if column.kind is None:
-            cells.column = dataclasses.replace(column, kind=infer_kind(cells))
+        self.take(name, _cells(self.grid, header, column, self.missing))
+
+    def take(self, name: str, cells: Cells) -> None:
+        """Add cells, whose kind is inferred where it isn't given."""
+        if cells.column.kind is None:
+            cells.column = dataclasses.replace(cells.column, kind=infer_kind(cells))
         check_column(name, cells.column)
         cells.note(self.grid.notes)
         if not len(cells.known):
-            self.grid.notes.add("column without values", 1, "every value is missing", header)
+            self.grid.notes.add("column without values", 1, "every value is missing", cells.header)
         self.read[name] = cells
 
     def leave_out(self, name: str, column: Column) -> None:
@@ -313,7 +315,8 @@ def _add_unlisted(
             )
         kind = infer_kind(cells)
         # Free text can't be modelled as it stands.
-        table.add(header, header, Column(kind=kind, role="note" if kind == "text" else "predictor"))
+        cells.column = Column(kind=kind, role="note" if kind == "text" else "predictor")
+        table.take(header, cells)
 
 
 def _convert_all(table: _Table, decimal: str | None, subjects: np.ndarray) -> dict[str, Any]:

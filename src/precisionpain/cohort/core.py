@@ -457,6 +457,9 @@ class Cohort(Selection):
         ([1.0, 0.0], ['age'])
         """
         outcome = Outcome(**definition) if outcome is None else outcome
+        for source in outcome.sources:
+            if source in self._store.hidden and source not in self._store.subjects:
+                raise leak(source, self._store.hidden[source])
         outcome.values(self.subjects)
         known = self._store.columns
         sources = [c for c in outcome.sources if known[c].role == "predictor"]

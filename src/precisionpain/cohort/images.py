@@ -75,7 +75,7 @@ def file_state(path: str | Path) -> tuple[str | None, int | None]:
         return "not a file", None
     if status.st_size == 0:
         return "empty file", 0
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         return "no permission", status.st_size
     if status.st_size <= _POINTER_SIZE:
         with open(path, "rb") as file:
@@ -194,6 +194,8 @@ def _open(path: str) -> tuple[Any, int]:
         image = nibabel.load(path)
     except (ImageFileError, EOFError, zlib.error) as error:
         raise _no_image(path) from error
+    except OSError as error:
+        raise StorageError(f"the file can't be read ({error.strerror})", where=path) from error
     except HeaderDataError as error:
         raise FormatError(f"the header is damaged ({error})", where=path, remedy=_FETCH) from error
     except ValueError as error:

@@ -115,10 +115,14 @@ def clean_participants(path: Path) -> Cleaned:
     done.provenance += raw.attrs["provenance"]
     people = done.table
     patient = people["clinical_finding"].str.startswith("TN")
+    other = people.index[~patient & (people["clinical_finding"] != "normal")]
+    if len(other):
+        raise FormatError(f"neither TN nor normal: {list_some(other)}", where=file)
     people["diagnosis"] = np.where(patient, "TN", "control")
     people["sunct_suna"] = people["clinical_finding"].str.contains("SUNCT|SUNA")
     mri = pd.DataFrame([parse_mri(text) for text in people["mri_finding"]], index=people.index)
     people[mri.columns] = mri
+    people["mri_other"] = mri["mri_other"].where(mri["mri_other"].notna(), np.nan)
     done.note(
         "parse",
         file,
@@ -322,6 +326,7 @@ def clean_psychology(path: Path, subjects: pd.DataFrame) -> Cleaned:
     for header in header_of(path):
         if header == "Group":
             reason = "the same as diagnosis for everybody in the cohort"
+            done.columns[f"{file} {header}"] = Column(source=header, role="unused", reason=reason)
             done.enter(file, header, "", "unused", reason)
         elif header in SECOND_ASSESSMENT:
             stored = f"measurements['psychology'], followup_1, {SECOND_ASSESSMENT[header]}"

@@ -172,21 +172,18 @@ class Verified:
             self._new = True
 
     def save(self) -> None:
-        """Write the memory to the root, if anything is new.
-
-        Raises
-        ------
-        StorageError
-            When the root can't be written.
-        """
+        """Write the memory to the root, if anything is new and the root can be written."""
         if not self._new:
             return
         part = self._file.with_name(self._file.name + ".part")
-        try:
+        # The memory only saves time, so a root that is read-only may do without it.
+        with contextlib.suppress(OSError):
             part.write_text(json.dumps(self._stamps, sort_keys=True), encoding="utf-8")
             os.replace(part, self._file)
-        except OSError as error:
-            raise StorageError(f"can't write ({error})", where=str(self._file)) from error
+            self._new = False
+        if self._new:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _stamp(self, file: RegisteredFile) -> list[object]:
         facts = (self.root / file.path).stat()

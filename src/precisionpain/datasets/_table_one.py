@@ -40,7 +40,7 @@ TABLE_ONE = {
 }
 _TOP = 100
 AGES = (18, 67)
-_REACH = 20  # how far a rating may move from where it was drawn
+_REACH = 40  # how far a rating may move from where it was drawn
 _TOLERANCE = 0.0195  # of means and SDs
 _SCALE = np.arange(_TOP + 1)
 
@@ -122,11 +122,11 @@ def _later(chronic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     z = rng.standard_normal(n)
     high, low = CHRONIC_FROM - 0.5, _TOP + 0.5
     painful = beta_from(z, *TABLE_ONE["max_12mo"].chronic, high, low)
-    mild = beta_from(z, 13.5, 7.5, 0.5, high) * (rng.random(n) < 0.25)
+    mild = beta_from(z, 13.7, 8.5, 0.5, high) * (rng.random(n) < 0.25)
     worse = whole(np.where(chronic, painful, mild), 0, _TOP)
-    head = rng.random(n) < np.where(chronic, 0.55, 0.58)
-    none = rng.random(n) < np.where(chronic, np.where(head, 0.28, 0.42), 0.55)
-    other = np.rint(np.where(none, 0.0, 1 - 0.45 * rng.random(n)) * worse)
+    head = rng.random(n) < np.where(chronic, 0.60, 0.58)
+    none = rng.random(n) < np.where(chronic, np.where(head, 0.22, 0.42), 0.62)
+    other = np.rint(np.where(none, 0.0, 1 - 0.35 * rng.random(n)) * worse)
     return np.column_stack([np.where(head, worse, other), np.where(head, other, worse)])
 
 
@@ -136,7 +136,7 @@ def _anneal(
     rows: list[Row],
     bounds: np.ndarray,
     rng: np.random.Generator,
-    sweeps: int = 60,
+    sweeps: int = 200,
 ) -> np.ndarray:
     """Change ratings, one at a time, until the table is met.
 
@@ -158,6 +158,7 @@ def _anneal(
     for sweep in range(sweeps):
         if all(_met(count, row) for count, row in zip(counts, rows, strict=True)):
             return values[:, :n_free]
+        heat = max(6.0 * 0.6 ** (sweep % 20), 0.5)  # warmed up again now and then, to leave a dead end
         for flat in rng.permutation(len(values) * n_free):
             i, j = divmod(int(flat), n_free)
             low, high, least = bounds[i]
@@ -165,8 +166,8 @@ def _anneal(
             options = np.arange(first, int(min(high, start[i, j] + _REACH)) + 1)
             worst = np.maximum(options, values[i, 1 - j] if n_free == 2 else 0)
             options, worst = options[worst >= least], worst[worst >= least]
-            cost = 0.002 * (options - start[i, j]) ** 2
-            cost = cost + 4.0 * 0.7**sweep * rng.random(len(options))
+            cost = 0.0005 * (options - start[i, j]) ** 2
+            cost = cost + heat * rng.random(len(options))
             changes = {j: options, n_rows - 1: worst}
             for c, new in changes.items():
                 cost += _distance(counts[c], group[i], values[i, c], new, rows[c])
@@ -197,14 +198,14 @@ def _distance(
     mean, sd = _mean_sd(
         own @ _SCALE - old + new, own @ _SCALE**2 - old**2 + new**2, int(own.sum())
     )
-    far = ((mean - wanted[0]) / _TOLERANCE) ** 2 + ((sd - wanted[1]) / _TOLERANCE) ** 2
+    far = (np.abs(mean - wanted[0]) + np.abs(sd - wanted[1])) / _TOLERANCE
     if row.w is not None:
         lower = _lower(count[1])
         gain = lower[new] - lower[old]
         if group == 1:
             higher = count[0].sum() - _lower(count[0])
             gain = higher[new] - higher[old]
-        far = far + (2 * (count[0] @ lower + gain - row.w)) ** 2
+        far = far + 2 * np.abs(count[0] @ lower + gain - row.w)
     return far
 
 

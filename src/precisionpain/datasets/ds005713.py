@@ -108,6 +108,15 @@ def fetch_ds005713(
     AlignmentError
         For an unknown subject.
 
+    Notes
+    -----
+    What else is odd in the data, and stays as it is: the README names a median of 245 days
+    for the first follow-up, the table gives 202 (and 568, as the README, for the second);
+    five people have a day of the first follow-up that is marked "no", and one a scan; sub-094
+    has no images; the image quality metrics cover the scans before surgery only, and those
+    of bold end in the middle of a row (sub-12). Sindou's grade 0 never occurs: NA means no
+    conflict or a control. A Fazekas grade that the finding doesn't name is taken as 0.
+
     References
     ----------
     .. [1] Filimonova E, Pashkov A, Martirosyan A, Kurilov V, Moysak G, Rzaev J (2025). A

@@ -17,7 +17,9 @@ __all__ = [
     "check_same_rows",
 ]
 
-_NUMERIC = {"boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty"}
+
+def _is_number(value: object) -> bool:
+    return pd.api.types.is_number(value) or isinstance(value, bool | np.bool_)
 
 
 def as_numbers(values: ArrayLike, name: str, *, ndim: int = 1) -> NDArray[np.float64]:
@@ -52,9 +54,9 @@ def as_numbers(values: ArrayLike, name: str, *, ndim: int = 1) -> NDArray[np.flo
     array = np.asarray(values)
     if array.dtype.kind == "O":
         flat = pd.Series(array.ravel())
-        kind = pd.api.types.infer_dtype(flat, skipna=True)
-        if kind not in _NUMERIC:
-            raise FormatError(f"expected numbers, found {kind} values", where=name)
+        odd = [value for value in flat.dropna() if not _is_number(value)]
+        if odd:
+            raise FormatError(f"expected numbers, found {list_some(odd, 3)}", where=name)
         array = flat.to_numpy(dtype=float, na_value=np.nan).reshape(array.shape)
     elif array.dtype.kind not in "fiub":
         raise FormatError(f"expected numbers, found values of type {array.dtype}", where=name)

@@ -260,7 +260,7 @@ def delong(
     Examples
     --------
     >>> delong([0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6])
-    AUCInterval(0.889, 95% CI 0.647 to 1.000, 3 positive, 3 negative, wald)
+    AUCInterval(0.889, 95% CI 0.581 to 1.000, 3 positive, 3 negative, wald)
     >>> delong([0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6])
     AUCInterval(1.000, 95% CI 0.292 to 1.000, 3 positive, 3 negative, exact, degenerate)
     """
@@ -345,7 +345,7 @@ def delong_test(
     Examples
     --------
     >>> delong_test([0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6], [2, 1, 6, 3, 5, 4])
-    DeLongTest(0.889 - 0.667 = +0.222, 95% CI -0.213 to +0.658, p = 0.317)
+    DeLongTest(0.889 - 0.667 = +0.222, 95% CI -0.265 to +0.709, p = 0.371)
     """
     check_fraction(confidence, "confidence")
     event, a = as_outcome_and_score(y, score_a, name="score_a")

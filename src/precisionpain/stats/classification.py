@@ -15,6 +15,17 @@ from .intervals import wilson
 
 __all__ = ["ClassificationMetrics", "average_precision", "classification_metrics"]
 
+_MEASURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "npv",
+    "f1",
+    "mcc",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationMetrics:
@@ -120,8 +131,7 @@ class ClassificationMetrics:
         """
         counts = self._counts()
         rows: dict[str, dict[str, float]] = {}
-        for name in ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision",
-                     "npv", "f1", "mcc"):  # fmt: skip
+        for name in _MEASURES:
             k, n = counts.get(name, (np.nan, np.nan))
             row = {"value": getattr(self, name), "ci_low": np.nan, "ci_high": np.nan}
             if name in counts:
@@ -137,8 +147,8 @@ class ClassificationMetrics:
         -------
         dict of str to float
         """
-        measures = self.to_frame()["value"].to_dict()
-        return {"tp": self.tp, "fp": self.fp, "fn": self.fn, "tn": self.tn, **measures}
+        values: dict[str, float] = {"tp": self.tp, "fp": self.fp, "fn": self.fn, "tn": self.tn}
+        return values | {name: getattr(self, name) for name in _MEASURES}
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]

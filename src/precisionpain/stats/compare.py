@@ -87,7 +87,7 @@ def corrected_t(
     Examples
     --------
     >>> corrected_t([0.05, 0.02, -0.01, 0.04], n_train=90, n_test=30)
-    CorrectedT(+0.025, 95% CI -0.039 to +0.089, t(3) = 1.24, p = 0.305)
+    CorrectedT(+0.025, 95% CI -0.039 to +0.089, t(3) = 1.24, p = 0.304)
     """
     check_fraction(confidence, "confidence")
     values = as_numbers(differences, "differences")

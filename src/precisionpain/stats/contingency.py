@@ -87,7 +87,7 @@ def chi_square(table: ArrayLike, *, yates: bool | None = None) -> ChiSquare:
     Examples
     --------
     >>> chi_square([[27, 28], [30, 43]])
-    ChiSquare(0.519, df = 1, p = 0.471, Yates)
+    ChiSquare(0.520, df = 1, p = 0.471, Yates)
     """
     counts = _counts(table, "table", 2)
     if min(counts.shape) < 2:

@@ -289,7 +289,7 @@ def cohens_d(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> EffectS
     Examples
     --------
     >>> cohens_d([2, 4, 6, 8], [1, 3, 5, 7])
-    EffectSize(Cohen's d 0.387, 95% CI -1.035 to 1.773, n = 4 and 4)
+    EffectSize(Cohen's d 0.387, 95% CI -1.030 to 1.774, n = 4 and 4)
     """
     (estimate, low, high), m, n = _standardised(x, y, confidence)
     return EffectSize(estimate, low, high, m, n, "Cohen's d", confidence)
@@ -325,7 +325,7 @@ def hedges_g(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> EffectS
     Examples
     --------
     >>> hedges_g([2, 4, 6, 8], [1, 3, 5, 7])
-    EffectSize(Hedges' g 0.337, 95% CI -0.900 to 1.542, n = 4 and 4)
+    EffectSize(Hedges' g 0.336, 95% CI -0.895 to 1.541, n = 4 and 4)
     """
     values, m, n = _standardised(x, y, confidence)
     half = (m + n - 2) / 2

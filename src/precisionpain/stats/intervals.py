@@ -370,7 +370,7 @@ def bootstrap_metrics(
     --------
     >>> y, p = [0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.6, 0.4, 0.7, 0.9]
     >>> bootstrap_metrics(y, p, n_boot=500, random_state=0)["brier"]
-    BootstrapInterval(0.145, 95% CI 0.040 to 0.250, percentile, 500 replicates)
+    BootstrapInterval(0.145, 95% CI 0.028 to 0.257, percentile, 500 replicates)
     """
     _check_options(n_boot, confidence)
     _check_rows({"y": y, "p": p, "groups": groups})

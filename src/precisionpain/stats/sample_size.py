@@ -118,7 +118,7 @@ def cox_snell_r2(prevalence: float, c_statistic: float) -> float:
     Examples
     --------
     >>> round(cox_snell_r2(0.25, 0.75), 3)
-    0.148
+    0.145
     """
     check_fraction(prevalence, "prevalence")
     if not 0.5 < c_statistic < 1:
@@ -201,7 +201,7 @@ def minimum_sample_size(
     --------
     >>> need = minimum_sample_size(0.25, 0.75, n_parameters=10)
     >>> need.n, need.n_shrinkage, need.n_optimism, need.n_risk
-    (574, 574, 335, 289)
+    (569, 569, 269, 289)
     """
     if n_parameters < 1:
         raise FormatError(f"n_parameters is at least 1, found {n_parameters!r}")
@@ -292,7 +292,7 @@ def sample_size_verdict(
     Examples
     --------
     >>> print(sample_size_verdict(150, 38, 10))
-    150 people with 38 events are too few for 10 parameters: about 567 are needed at a C statistic of 0.75, and this sample carries 2.
+    150 people with 38 events are too few for 10 parameters: about 565 are needed at a C statistic of 0.75, and this sample carries 2.
     """  # noqa: E501
     if not 0 < n_events < n:
         raise FormatError(

@@ -5,11 +5,13 @@ suppressMessages(library(pROC))
 
 keys <- character(); values <- numeric()
 put <- function(key, value) {
+  if (length(value) != 1) stop("not one number: ", key)
   keys <<- c(keys, key); values <<- c(values, unname(as.numeric(value)))
 }
-put_all <- function(prefix, ...) {
+# The dot keeps R from taking `p = ` for an abbreviation of the first argument.
+put_all <- function(.prefix, ...) {
   items <- list(...)
-  for (name in names(items)) put(paste(prefix, name, sep = "."), items[[name]])
+  for (name in names(items)) put(paste(.prefix, name, sep = "."), items[[name]])
 }
 
 # --- ROC -----------------------------------------------------------------------------
@@ -88,7 +90,7 @@ for (case in unique(g$case)) {
 }
 
 # --- Counts ----------------------------------------------------------------------------
-tables <- list(sex = matrix(c(27, 30, 28, 43), 2), small = matrix(c(1, 9, 11, 3), 2),
+tables <- list(sex = matrix(c(27, 30, 28, 43), 2), small = matrix(c(1, 7, 9, 3), 2),
                even = matrix(c(10, 10, 10, 11), 2), wide = matrix(c(12, 5, 30, 22, 8, 41), 2))
 for (name in names(tables)) {
   test <- suppressWarnings(chisq.test(tables[[name]]))

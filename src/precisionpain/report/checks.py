@@ -1,0 +1,192 @@
+"""What a careful reader would look for in a cohort before modelling it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ..cohort import Cohort
+from ..errors import list_some
+
+__all__ = ["check_cohort"]
+
+Row = tuple[str, str, str, int, str]
+
+
+def check_cohort(
+    cohort: Cohort, *, site: str = "site", much_missing: float = 0.3, rare: int = 5
+) -> pd.DataFrame:
+    """Look a cohort through before modelling it.
+
+    Duplicate people or visits are not looked for: a `Cohort` can't hold any.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The people who are to be analysed.
+    site : str, default "site"
+        Column of ``subjects`` with the site, if there is one.
+    much_missing : float, default 0.3
+        Share of missing values from which on a predictor deserves a look.
+    rare : int, default 5
+        Levels with fewer people deserve a look: `ClinicalFeatures` gives them no column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``check``, ``item`` (a column, visit, contrast or site; empty for the whole),
+        ``state`` ("ok" or "look"), ``n`` (people, columns or files concerned) and
+        ``finding``. Holds no subject id.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import precisionpain as pp
+    >>> people = pd.DataFrame({"age": [61.0, 48.0, 55.0], "centre": ["A", "A", "A"]},
+    ...                       index=["p1", "p2", "p3"])
+    >>> checks = check_cohort(pp.Cohort(people))
+    >>> checks[checks.state == "look"].item.tolist()
+    ['centre']
+    """
+    rows: list[Row] = []
+    for title, found in (
+        ("missing values", _missing(cohort, much_missing)),
+        ("the same for everybody", _constant(cohort)),
+        ("rare levels", _rare(cohort, rare)),
+        ("beyond the plausible range", _implausible(cohort)),
+        ("far from the others", _far(cohort)),
+        ("visits without a place in time", _undated(cohort)),
+        ("images not on disk", _absent_images(cohort)),
+        ("sites", _sites(cohort, site)),
+        ("columns that can't predict", _barred(cohort)),
+    ):
+        listed = [(title, item, "look", n, text) for item, n, text in found]
+        rows += listed or [(title, "", "ok", 0, "none")]
+    return pd.DataFrame(rows, columns=["check", "item", "state", "n", "finding"])
+
+
+def _missing(cohort: Cohort, most: float) -> Iterator[tuple[str, int, str]]:
+    frame = cohort.predictor_frame()
+    for name, count in frame.isna().sum().items():
+        if len(frame) and count / len(frame) >= most:
+            yield str(name), int(count), f"{count} of {len(frame)} ({count / len(frame):.0%})"
+
+
+def _constant(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    frame = cohort.predictor_frame()
+    for name in frame:
+        known = frame[name].dropna()
+        if known.nunique() == 1:
+            yield str(name), len(known), f"always {known.iloc[0]!s}; it can tell nobody apart"
+        elif known.empty:
+            yield str(name), 0, "no value at all"
+
+
+def _rare(cohort: Cohort, fewest: int) -> Iterator[tuple[str, int, str]]:
+    frame, columns = cohort.predictor_frame(), cohort.columns
+    for name in frame:
+        if columns[name].kind not in ("category", "flag"):
+            continue
+        counts = frame[name].value_counts()
+        few = counts[counts < fewest]
+        if len(few) and len(counts) > 1:
+            text = ", ".join(f"{level} {n}" for level, n in few.head(6).items())
+            more = f" and {len(few) - 6} more" if len(few) > 6 else ""
+            yield str(name), int(few.sum()), f"{text}{more}"
+
+
+def _numbers(cohort: Cohort) -> Iterator[tuple[str, np.ndarray]]:
+    frame, columns = cohort.subjects, cohort.columns
+    for name in frame:
+        if columns[name].kind in ("number", "integer", "duration", "ordinal"):
+            values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
+            yield str(name), values
+
+
+def _implausible(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    for name, values in _numbers(cohort):
+        record = cohort.columns[name]
+        low = 0.0 if record.kind == "duration" and record.minimum is None else record.minimum
+        beyond = np.zeros(len(values), dtype=bool)
+        if low is not None:
+            beyond |= values < low
+        if record.maximum is not None:
+            beyond |= values > record.maximum
+        if beyond.any():
+            unit = f" {record.unit}" if record.unit else ""
+            limits = f"{'' if low is None else f'{low:g}'} to "
+            limits += "" if record.maximum is None else f"{record.maximum:g}"
+            yield name, int(beyond.sum()), f"{int(beyond.sum())} outside {limits.strip()}{unit}"
+
+
+def _far(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    for name, values in _numbers(cohort):
+        if name not in cohort.predictors:
+            continue
+        known = values[~np.isnan(values)]
+        if len(known) < 20:
+            continue
+        middle = float(np.median(known))
+        spread = 1.4826 * float(np.median(np.abs(known - middle)))
+        # A column that is mostly one value has no spread to measure distance by.
+        if spread == 0:
+            continue
+        far = np.abs(known - middle) > 6 * spread
+        if far.any():
+            yield name, int(far.sum()), (
+                f"{int(far.sum())} more than 6 robust SDs from the median of {middle:g}, up to "
+                f"{known[far][np.argmax(np.abs(known[far] - middle))]:g}"
+            )
+
+
+def _undated(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    schedule = cohort.schedule
+    for visit, row in schedule[schedule["phase"] == "unknown"].iterrows():
+        yield str(visit), int(row["subjects"]), (
+            "neither its days nor its name tell whether it precedes the index event; its data "
+            "count as known before"
+        )
+
+
+def _absent_images(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    images = cohort.images
+    for contrast, rows in images.groupby("contrast", sort=False):
+        absent = int((~rows["present"]).sum())
+        if absent:
+            yield str(contrast), absent, f"{absent} of {len(rows)} files are listed only"
+
+
+def _sites(cohort: Cohort, site: str) -> Iterator[tuple[str, int, str]]:
+    subjects = cohort.subjects
+    if site not in subjects:
+        return
+    unknown = int(subjects[site].isna().sum())
+    if unknown:
+        yield site, unknown, f"{unknown} people without a site"
+    counts = subjects[site].value_counts()
+    if len(counts) > 1 and counts.iloc[0] > 2 * counts.iloc[-1]:
+        text = ", ".join(f"{name} {n}" for name, n in counts.head(8).items())
+        yield site, int(counts.iloc[-1]), f"unequal: {text}"
+
+
+def _barred(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
+    table = cohort.dictionary
+    for role, why in (
+        ("outcome", "outcomes, or known only after the index event"),
+        ("truth", "hidden truth of synthetic data"),
+        ("note", "free text or bookkeeping"),
+        ("unused", "left out when reading, with a reason"),
+    ):
+        names = list(table.index[table["role"] == role])
+        if names:
+            yield "", len(names), f"{why}: {list_some(names, 12)}"
+    able = set(cohort.predictors)
+    rest = [
+        name
+        for name, row in table.iterrows()
+        if row["role"] == "predictor" and name not in able and row["reason"]
+    ]
+    if rest:
+        yield "", len(rest), f"recorded after the index event: {list_some(rest, 12)}"
