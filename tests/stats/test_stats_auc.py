@@ -20,6 +20,15 @@ people = st.lists(st.tuples(st.booleans(), st.integers(-6, 6)), min_size=2, max_
 )
 
 
+# Sums in another order differ in the last bits; the square root of a variance that is
+# zero but for these leaves 1e-9.
+CLOSE = {"abs": 1e-8, "nan_ok": True}
+
+
+def figures(found):
+    return [found.auc, found.se, found.ci_low, found.ci_high, found.degenerate]
+
+
 def split(rows):
     y, score = zip(*rows, strict=True)
     return np.array(y), np.array(score, dtype=float)
@@ -107,7 +116,7 @@ def test_order_of_the_people_does_not_matter(rows, random):
     y, score = split(rows)
     shuffled = list(rows)
     random.shuffle(shuffled)
-    assert repr(delong(*split(shuffled))) == repr(delong(y, score))
+    assert figures(delong(*split(shuffled))) == pytest.approx(figures(delong(y, score)), **CLOSE)
 
 
 def test_delong_covers_the_truth():
@@ -262,23 +271,20 @@ def test_flags_and_nullable_columns_are_outcomes():
 @given(people)
 def test_large_offsets_do_not_change_the_interval(rows):
     y, score = split(rows)
-    assert repr(delong(y, score + 1e9)) == repr(delong(y, score))
+    assert figures(delong(y, score + 1e9)) == pytest.approx(figures(delong(y, score)), **CLOSE)
 
 
-def test_functions_are_not_shadowed_by_the_modules_of_their_name():
-    code = (
-        "from precisionpain import stats; stats.delong; stats.calibration_curve; stats.TableOne;"
-        "import precisionpain.stats.auc;"
-        "print(callable(stats.auc), callable(stats.calibration), callable(stats.table_one))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True"] * 3
+def test_import_is_light_and_functions_are_not_shadowed_by_their_modules():
+    code = """
+import sys
+from precisionpain import stats
 
+stats.delong, stats.calibration_curve, stats.TableOne
+import precisionpain.stats.auc
 
-def test_the_room_imports_no_heavy_package():
-    code = (
-        "import sys, precisionpain.stats as s; [getattr(s, name) for name in s.__all__];"
-        "print([m for m in ('sklearn', 'statsmodels', 'matplotlib', 'torch') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+assert all(callable(getattr(stats, name)) for name in stats.__all__), "a module hides a function"
+heavy = {"sklearn", "statsmodels", "matplotlib", "torch", "anndata"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -281,7 +281,9 @@ class CohortBase:
             obstacle = store.obstacle(name)
             if obstacle is not None and name not in allow:
                 raise leak(name, obstacle)
-        frame = store.subjects[names].take(self._position)
+        subjects = store.subjects
+        table = subjects if names == list(subjects.columns) else subjects[names]
+        frame = table.take(self._position)
         if self._within is not None:
             frame.index = self.index
         return frame

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ._grid import Notes, clean
-from ._values import are_numbers, read_date
+from ._values import Written, read_date
 from .columns import Column, Kind
 
 __all__ = ["ABSENT", "Cells", "infer_kind"]
@@ -87,14 +88,13 @@ class Cells:
     def _find_missing(self, codes: Iterable[str]) -> np.ndarray:
         own = {clean(code).casefold() for code in self.column.missing}
         usual = {clean(code).casefold() for code in codes}
-        result = np.zeros(len(self.texts), dtype=bool)
         if self.column.levels is None:
             every = own | usual | {""}
             longest = max(map(len, every))
-            for i, text in enumerate(self.texts):
-                # The length first, for the sake of columns with a million different numbers.
-                result[i] = len(text) <= longest and text.casefold() in every
-            return result
+            # The length first, for the sake of columns with very many different numbers.
+            found = [len(text) <= longest and text.casefold() in every for text in self.texts]
+            return np.array(found, dtype=bool)
+        result = np.zeros(len(self.texts), dtype=bool)
         for i, text in enumerate(self.texts):
             folded = text.casefold()
             level = self.find_level(text)
@@ -108,14 +108,24 @@ class Cells:
         """Positions of the texts that aren't missing."""
         return np.flatnonzero(~self.missing)
 
-    @property
-    def written(self) -> list[str]:
-        """Texts that aren't missing and aren't stored as numbers."""
-        return [self.texts[i] for i in np.flatnonzero(~self.missing & ~self.stored)]
+    @cached_property
+    def written_at(self) -> np.ndarray:
+        """Positions of the texts that are neither missing, stored as numbers, nor levels."""
+        places = np.flatnonzero(~self.missing & ~self.stored)
+        if self.column.levels is None:
+            return places
+        return np.array([i for i in places if self.find_level(self.texts[i]) is ABSENT], dtype=int)
+
+    @cached_property
+    def written(self) -> Written:
+        """These texts, as possible numbers."""
+        places = self.written_at
+        every = len(places) == len(self.texts)
+        return Written(self.texts if every else [self.texts[i] for i in places.tolist()])
 
     def note(self, notes: Notes) -> None:
         """Record stripped spaces and missing codes."""
-        filled = np.array([bool(text) for text in self.texts], dtype=bool)
+        filled = np.fromiter(map(bool, self.texts), bool, len(self.texts))
         stripped = int(self.counts[self._changed & filled].sum())
         notes.add("spaces stripped", stripped, "stray or non-breaking spaces", self.header)
         coded: dict[str, int] = {}
@@ -156,22 +166,21 @@ def infer_kind(cells: Cells) -> Kind:
     if levels is not None:
         values = [value for value in levels.values() if value is not None]
         return "flag" if values and all(isinstance(value, bool) for value in values) else "category"
-    texts = [cells.texts[i] for i in cells.known]
-    counts = cells.counts[cells.known]
-    if not texts:
+    known = cells.known
+    if not len(known):
         return "number"
-    if {text.casefold() for text in texts} <= {"yes", "no", "true", "false"}:
+    texts = cells.texts if len(known) == len(cells.texts) else [cells.texts[i] for i in known]
+    if all(text.casefold() in ("yes", "no", "true", "false") for text in texts):
         return "flag"
-    if not any(map(_is_code, texts)):
-        numeric = are_numbers(texts)
-        if counts[numeric].sum() >= _MOSTLY * counts.sum():
-            return "integer" if all(text.lstrip("+-").isdigit() for text in texts) else "number"
+    numeric = cells.stored.copy()
+    numeric[cells.written_at] = cells.written.are_numbers()
+    counts = cells.counts
+    share = counts[numeric].sum() / counts[known].sum()
+    # Codes of digits would change as numbers: 007, or very long ones.
+    coded = (t.isdigit() and ((t[0] == "0" and len(t) > 1) or len(t) > _DIGITS) for t in texts)
+    if share >= _MOSTLY and not any(coded):
+        return "integer" if all(text.lstrip("+-").isdigit() for text in texts) else "number"
     if all(read_date(text) is not None for text in texts):
         return "date"
-    few = len(set(texts)) <= min(_MOST_LEVELS, max(2, counts.sum() // 2))
+    few = len(set(texts)) <= min(_MOST_LEVELS, max(2, counts[known].sum() // 2))
     return "category" if few else "text"
-
-
-def _is_code(text: str) -> bool:
-    """Tell whether digits are a code, which would change as a number: 007, or very long."""
-    return text.isdigit() and ((len(text) > 1 and text[0] == "0") or len(text) > _DIGITS)

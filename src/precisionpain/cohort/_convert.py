@@ -13,14 +13,7 @@ import pandas as pd
 from ..errors import FormatError, list_some
 from ._cells import ABSENT, Cells
 from ._grid import Grid, Notes
-from ._values import (
-    AMBIGUOUS,
-    Convention,
-    looks_like_date,
-    read_date,
-    read_numbers,
-    seen_conventions,
-)
+from ._values import AMBIGUOUS, Convention, looks_like_date, read_date
 from .columns import Column
 
 __all__ = ["Problems", "check_column", "convert", "holds_numbers", "report"]
@@ -251,12 +244,11 @@ def _numbers(
                 values[i], replaced[i] = found, True
     stored = np.flatnonzero(~cells.missing & ~replaced & cells.stored)
     values[stored] = [float(cells.texts[i]) for i in stored]
-    written = np.flatnonzero(~cells.missing & ~replaced & ~cells.stored)
-    texts = [cells.texts[i] for i in written]
-    values[written], outcomes = read_numbers(texts, decimal, seen_conventions(texts), file)
+    numbers = cells.written.read(decimal, file)
+    values[cells.written_at] = numbers.values
     changed = {"decimal comma": 0, "thousands": 0}
-    for k, outcome in outcomes.items():
-        i = int(written[k])
+    for k, outcome in numbers.outcomes.items():
+        i = int(cells.written_at[k])
         if outcome in changed:
             changed[outcome] += int(cells.counts[i])
         elif outcome == AMBIGUOUS:

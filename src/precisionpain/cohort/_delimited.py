@@ -106,7 +106,7 @@ def find_delimiter(text: str, name: str, expected: Collection[str]) -> str:
     return best[0]
 
 
-def read_records(text: str, name: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
+def read_records(text: str, name: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[int]]:
     r"""Split text into records.
 
     Parameters
@@ -120,7 +120,7 @@ def read_records(text: str, name: str, delimiter: str) -> tuple[list[list[str]],
 
     Returns
     -------
-    records : list of list of str
+    records : list of tuple of str
         Cells as they stand; a blank line is an empty record.
     lines : list of int
         The line, counted from 1, that each record starts on.
@@ -136,12 +136,13 @@ def read_records(text: str, name: str, delimiter: str) -> tuple[list[list[str]],
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=spaced
     )
-    records: list[list[str]] = []
+    records: list[tuple[str, ...]] = []
     lines: list[int] = []
     start = 1
     try:
         for record in reader:
-            records.append(record)
+            # The garbage collector visits lists over and over, but not tuples of text.
+            records.append(tuple(record))
             lines.append(start)
             start = reader.line_num + 1
     except csv.Error as error:
@@ -171,7 +172,7 @@ def _unclosed(piece: str, delimiter: str) -> int | None:
 
 
 def check_widths(
-    records: list[list[str]], lines: list[int], width: int, name: str, *, short_rows: str
+    records: list[tuple[str, ...]], lines: list[int], width: int, name: str, *, short_rows: str
 ) -> int:
     """Check that every record has as many fields as the header.
 
@@ -184,7 +185,7 @@ def check_widths(
     name : str
         File name, for messages.
     short_rows : {"error", "pad"}
-        With ``"pad"`` shorter records are filled up, in place.
+        With ``"pad"`` shorter records are filled up, in the list itself.
 
     Returns
     -------
@@ -203,7 +204,7 @@ def check_widths(
     short = [i for i in wrong if widths[i] < width]
     if short_rows == "pad":
         for i in short:
-            records[i].extend([""] * (width - widths[i]))
+            records[i] += ("",) * (width - widths[i])
         wrong = [i for i in wrong if widths[i] > width]
         if not wrong:
             return len(short)

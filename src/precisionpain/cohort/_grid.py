@@ -7,7 +7,7 @@ import difflib
 import gzip
 import hashlib
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def read_grid(
                 f"expected a table, found {thing}", where=name, remedy="save it as .xlsx or CSV"
             )
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    records: list[list[Any]]
+    records: Sequence[tuple[Any, ...]]
     if data.startswith(b"PK\x03\x04"):
         records, title = excel_records(data, name, sheet)
         lines = list(range(1, len(records) + 1))
@@ -226,7 +226,12 @@ def _decompress(data: bytes, name: str) -> bytes:
 
 
 def _build(
-    grid: Grid, records: list[list[Any]], lines: list[int], *, typed: bool, short_rows: str
+    grid: Grid,
+    records: Sequence[tuple[Any, ...]],
+    lines: list[int],
+    *,
+    typed: bool,
+    short_rows: str,
 ) -> None:
     filled = [i for i, record in enumerate(records) if any(map(_is_filled, record))]
     if not filled:
@@ -251,8 +256,7 @@ def _build(
     header = header[:named]
     if typed:
         header += [""] * (width - len(header))
-        for record in body:
-            record.extend([None] * (len(header) - len(record)))
+        body = [record + (None,) * (len(header) - len(record)) for record in body]
     else:
         extra = width - len(header)
         if extra > 0 and all(
@@ -267,7 +271,7 @@ def _build(
 def _fill(
     grid: Grid,
     header: list[str],
-    body: list[list[Any]],
+    body: list[tuple[Any, ...]],
     starts: list[int],
     headline: int,
     typed: bool,
@@ -293,11 +297,17 @@ def _fill(
                 remedy="give every column its own header",
             )
         places[name] = position
-        texts, numeric = as_text(list(cells)) if typed else (list(cells), None)
+        texts, numeric = as_text(list(cells)) if typed else (_packed(cells), None)
         grid.header.append(name)
         grid.columns.append(texts)
         grid.numeric.append(numeric)
     grid.notes.add("empty columns dropped", unnamed, "neither a header nor values")
+
+
+def _packed(cells: Sequence[str]) -> list[str]:
+    """Copy a column, so that its texts lie side by side: all that follows is much faster."""
+    # Text with NUL was refused.
+    return "\x00".join(cells).split("\x00")
 
 
 def _is_filled(cell: object) -> bool:

@@ -141,6 +141,8 @@ def _scan_keys(filename: str) -> dict[str, Any]:
         name = parse_name(os.path.basename(filename))
     except FormatError:
         return {"contrast": None, "run": pd.NA}
+    if "sub" not in name.entities:
+        return {"contrast": None, "run": pd.NA}
     run = name.entities.get("run")
     return {"contrast": name.suffix, "run": pd.NA if run is None else int(run)}
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
 __all__ = [
     "AMBIGUOUS",
     "Convention",
-    "are_numbers",
+    "Numbers",
+    "Written",
     "looks_like_date",
     "read_date",
-    "read_numbers",
-    "seen_conventions",
 ]
 
 
@@ -38,97 +39,128 @@ AMBIGUOUS = "ambiguous"
 Convention = tuple[bool, bool]
 
 
-def seen_conventions(texts: Sequence[str]) -> Convention:
-    """Tell whether cells can only be read with a decimal comma, or only with a point.
+class Written:
+    """Different texts of a column that may be numbers.
 
     Parameters
     ----------
     texts : sequence of str
-        Distinct cells.
-
-    Returns
-    -------
-    comma, point : bool
-        ``"12,5"``, ``"0,125"`` and ``"1.234,5"`` show a decimal comma; ``"1,234"`` and
-        ``"1.234"`` show nothing.
+        Stripped and not empty.
 
     Examples
     --------
-    >>> seen_conventions(["12,5", "7"]), seen_conventions(["1,234", "0.5"])
-    ((True, False), (False, True))
+    >>> Written(["12,5", "1.234,5"]).read().values.tolist()
+    [12.5, 1234.5]
     """
-    joined = "\n".join(texts)
-    comma = "," in joined or _TWO_POINTS.search(joined) is not None
-    point = "." in joined or joined.count(",") > 1
-    return (
-        comma and _ONLY_COMMA.search(joined) is not None,
-        point and _ONLY_POINT.search(joined) is not None,
-    )
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    @cached_property
+    def _joined(self) -> str:
+        return "\n".join(self.texts)
+
+    @cached_property
+    def _floats(self) -> np.ndarray | None:
+        return self._as_floats(self.texts)
+
+    def _as_floats(self, texts: Sequence[str]) -> np.ndarray | None:
+        """Read plain numbers at once; None when one of them isn't plain."""
+        # Python also reads "1_000", "inf" and the digits of other scripts.
+        if "_" in self._joined or not self._joined.isascii():
+            return None
+        try:
+            values = np.fromiter(map(float, texts), dtype=float, count=len(texts))
+        except ValueError:
+            return None
+        return values if np.isfinite(values).all() else None
+
+    @cached_property
+    def convention(self) -> Convention:
+        """Whether some text can only have a decimal comma, and whether some only a point.
+
+        ``"12,5"``, ``"0,125"`` and ``"1.234,5"`` show a decimal comma; ``"1,234"`` and
+        ``"1.234"`` show nothing.
+        """
+        joined = self._joined
+        comma = self._floats is None and ("," in joined or bool(_TWO_POINTS.search(joined)))
+        point = "." in joined or joined.count(",") > 1
+        return (
+            comma and _ONLY_COMMA.search(joined) is not None,
+            point and _ONLY_POINT.search(joined) is not None,
+        )
+
+    def are_numbers(self) -> np.ndarray:
+        """Tell which texts can be read as a number in some convention."""
+        if self._floats is not None:
+            return np.ones(len(self.texts), dtype=bool)
+        found = (_IS_NUMBER.fullmatch(_minus(text)) is not None for text in self.texts)
+        return np.fromiter(found, bool, len(self.texts))
+
+    def read(self, decimal: str | None = None, file: Convention = (False, False)) -> Numbers:
+        """Read the texts as numbers.
+
+        Parameters
+        ----------
+        decimal : {".", ","}, optional
+            The decimal sign, where the user named it.
+        file : (bool, bool)
+            The conventions of all columns of numbers.
+
+        Returns
+        -------
+        Numbers
+        """
+        as_comma, as_point = _resolve(decimal, self.convention, file)
+        pointed = "." in self._joined
+        quick = None
+        if as_point == "." or not pointed:
+            quick = self._floats
+        if quick is None and as_comma == "," and not pointed:
+            quick = self._as_floats([text.replace(",", ".") for text in self.texts])
+        if quick is not None:
+            commas = [i for i, text in enumerate(self.texts) if "," in text]
+            return Numbers(quick.copy(), dict.fromkeys(commas, "decimal comma"))
+        numbers = Numbers(np.full(len(self.texts), np.nan), {})
+        for i, text in enumerate(map(_minus, self.texts)):
+            point = float(_bare(text, ",")) if _IS_POINT.fullmatch(text) else None
+            comma = float(_bare(text, ".").replace(",", ".")) if _IS_COMMA.fullmatch(text) else None
+            chosen = decimal
+            if chosen is None:
+                if point is not None and comma is not None and point != comma:
+                    chosen = as_comma if "," in text else as_point
+                    if chosen is None:
+                        numbers.outcomes[i] = AMBIGUOUS
+                        continue
+                else:
+                    chosen = "." if point is not None else ","
+            value = point if chosen == "." else comma
+            if value is None or not np.isfinite(value):
+                numbers.outcomes[i] = ""
+                continue
+            numbers.values[i] = value
+            if ("," if chosen == "." else ".") in text or " " in text:
+                numbers.outcomes[i] = "thousands"
+            elif "," in text:
+                numbers.outcomes[i] = "decimal comma"
+        return numbers
 
 
-def are_numbers(texts: Sequence[str]) -> np.ndarray:
-    """Tell which cells can be read as a number in some convention."""
-    if _as_floats(texts) is not None:
-        return np.ones(len(texts), dtype=bool)
-    return np.array([_IS_NUMBER.fullmatch(_minus(text)) is not None for text in texts], dtype=bool)
-
-
-def read_numbers(
-    texts: Sequence[str], decimal: str | None, column: Convention, file: Convention
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Read cells as numbers.
+@dataclasses.dataclass
+class Numbers:
+    """What texts are as numbers.
 
     Parameters
     ----------
-    texts : sequence of str
-        Distinct cells, stripped and not empty.
-    decimal : {".", ","} or None
-        The convention, where the user named it.
-    column, file : (bool, bool)
-        What `seen_conventions` found in the column, and in all columns of numbers.
-
-    Returns
-    -------
     values : numpy.ndarray
-        As float64, NaN for cells that can't be read.
+        As float64, NaN for texts that can't be read.
     outcomes : dict of int to str
-        By position, for cells that aren't plain: ``"decimal comma"``, ``"thousands"``,
+        By position, for texts that aren't plain: ``"decimal comma"``, ``"thousands"``,
         `AMBIGUOUS`, or ``""`` for what is no number.
     """
-    as_comma, as_point = _resolve(decimal, column, file)
-    pointed = "." in "".join(texts)
-    quick = None
-    if as_point == "." or not pointed:
-        quick = _as_floats(texts)
-    if quick is None and as_comma == "," and not pointed:
-        quick = _as_floats([text.replace(",", ".") for text in texts])
-    if quick is not None:
-        return quick, {i: "decimal comma" for i, text in enumerate(texts) if "," in text}
-    values = np.full(len(texts), np.nan)
-    outcomes: dict[int, str] = {}
-    for i, text in enumerate(map(_minus, texts)):
-        point = float(_bare(text, ",")) if _IS_POINT.fullmatch(text) else None
-        comma = float(_bare(text, ".").replace(",", ".")) if _IS_COMMA.fullmatch(text) else None
-        chosen = decimal
-        if chosen is None:
-            if point is not None and comma is not None and point != comma:
-                chosen = as_comma if "," in text else as_point
-                if chosen is None:
-                    outcomes[i] = AMBIGUOUS
-                    continue
-            else:
-                chosen = "." if point is not None else ","
-        value = point if chosen == "." else comma
-        if value is None or not np.isfinite(value):
-            outcomes[i] = ""
-            continue
-        values[i] = value
-        group = "," if chosen == "." else "."
-        if group in text or " " in text:
-            outcomes[i] = "thousands"
-        elif "," in text:
-            outcomes[i] = "decimal comma"
-    return values, outcomes
+
+    values: np.ndarray
+    outcomes: dict[int, str]
 
 
 def _resolve(
@@ -143,18 +175,6 @@ def _resolve(
     # A point is the usual sign, so "1.234" needs no evidence; decimal commas elsewhere in the
     # file make it doubtful, but don't prove the opposite.
     return seen.get(file), None if seen.get(file) == "," else "."
-
-
-def _as_floats(texts: Sequence[str]) -> np.ndarray | None:
-    """Read plain numbers at once; None when one of them isn't plain."""
-    try:
-        values = np.fromiter(map(float, texts), dtype=float, count=len(texts))
-    except ValueError:
-        return None
-    # Python also reads "1_000", "inf" and the digits of other scripts.
-    joined = "".join(texts)
-    plain = np.isfinite(values).all() and "_" not in joined and joined.isascii()
-    return values if plain else None
 
 
 def _minus(text: str) -> str:

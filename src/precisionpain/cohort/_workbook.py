@@ -20,7 +20,7 @@ __all__ = ["as_text", "excel_records", "parquet_records"]
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ />]")
 
 
-def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[list[Any]], str]:
+def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[tuple[Any, ...]], str]:
     """Read one sheet of an Excel workbook.
 
     Parameters
@@ -34,7 +34,7 @@ def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[list[A
 
     Returns
     -------
-    records : list of list
+    records : list of tuple
         One per row of the sheet from row 1; cells that are empty are None.
     title : str
         Title of the sheet.
@@ -86,7 +86,7 @@ def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[list[A
     return values, title
 
 
-def _sheet(workbook: Any, name: str, sheet: int | str) -> tuple[list[list[Any]], str]:
+def _sheet(workbook: Any, name: str, sheet: int | str) -> tuple[list[tuple[Any, ...]], str]:
     sheets = {found.title: found for found in workbook.worksheets}
     titles = list(sheets)
     if isinstance(sheet, int) and 0 <= sheet < len(titles):
@@ -100,7 +100,7 @@ def _sheet(workbook: Any, name: str, sheet: int | str) -> tuple[list[list[Any]],
     chosen = sheets[sheet]
     # Some programs store a wrong extent, which would cut rows and columns off.
     chosen.reset_dimensions()
-    records = [list(row) for row in chosen.iter_rows(values_only=True)]
+    records = list(chosen.iter_rows(values_only=True))
     workbook.close()
     return records, str(sheet)
 
@@ -109,7 +109,7 @@ def _is_formula(cell: object) -> bool:
     return (isinstance(cell, str) and cell.startswith("=")) or hasattr(cell, "ref")
 
 
-def parquet_records(data: bytes, name: str) -> list[list[Any]]:
+def parquet_records(data: bytes, name: str) -> list[tuple[Any, ...]]:
     """Read a Parquet file: the first record holds the headers.
 
     Raises
@@ -143,7 +143,7 @@ def parquet_records(data: bytes, name: str) -> list[list[Any]]:
             remedy="store one plain value in each cell",
         )
     columns = [column.to_pylist() for column in table.columns]
-    return [list(table.column_names), *map(list, zip(*columns, strict=True))]
+    return [tuple(table.column_names), *zip(*columns, strict=True)]
 
 
 def as_text(cells: list[Any]) -> tuple[list[str], np.ndarray | None]:

@@ -180,10 +180,11 @@ def _people(top: Path, participants: str | Path | None, columns: Any) -> Partici
     if not described.is_file():
         described = top / "participants.json"
     people = read_participants(path, read_json(described) if described.is_file() else {}, columns)
-    ids = people.table.index.to_series().map(lambda i: i if i.startswith("sub-") else f"sub-{i}")
-    added = int((ids != people.table.index).sum())
-    if added:
-        people.note("prefix added", "subject_id", added, "'sub-' put before the ids")
+    written = people.table.index
+    # An id "SUB-01" has its prefix, in a spelling for check_ids to complain about.
+    ids = [i if i.casefold().startswith("sub-") else f"sub-{i}" for i in written]
+    added = sum(one != other for one, other in zip(ids, written, strict=True))
+    people.note("prefix added", "subject_id", added, "'sub-' put before the ids")
     people.table.index = pd.Index(ids, name="subject_id", dtype=object)
     check_unique(people.table.index, table=people.name)
     return people

@@ -14,7 +14,6 @@ from ..errors import FormatError, list_some
 from ._cells import Cells, infer_kind
 from ._convert import Problems, check_column, convert, holds_numbers, report
 from ._grid import Grid, clean, read_grid
-from ._values import seen_conventions
 from .columns import Column, as_columns
 from .keys import check_unique
 
@@ -321,9 +320,7 @@ def _add_unlisted(
 
 def _convert_all(table: _Table, decimal: str | None, subjects: np.ndarray) -> dict[str, Any]:
     conventions = [
-        seen_conventions(cells.written)
-        for cells in table.read.values()
-        if holds_numbers(cells.column)
+        cells.written.convention for cells in table.read.values() if holds_numbers(cells.column)
     ]
     file = (any(comma for comma, _ in conventions), any(point for _, point in conventions))
     values: dict[str, Any] = {}

@@ -78,8 +78,11 @@ def file_state(path: str | Path) -> tuple[str | None, int | None]:
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         return "no permission", status.st_size
     if status.st_size <= _POINTER_SIZE:
-        with open(path, "rb") as file:
-            head = file.read(1024)
+        try:
+            with open(path, "rb") as file:
+                head = file.read(1024)
+        except OSError:  # network disks refuse what the mode bits allow
+            return "no permission", status.st_size
         if _ANNEX.match(head):
             return "git-annex pointer", None
         if head.startswith(_LFS):
@@ -243,10 +246,10 @@ def _no_image(path: str) -> FormatError:
     if zipped:
         try:
             with gzip.open(path) as stream:
-                stream.read(540)  # the longer of the two NIfTI headers
+                stream.read(1024)  # as much as nibabel looks at to recognise a format
         except EOFError:
             return FormatError(
-                "the file ends in the middle of the compressed header",
+                "the file ends in the middle of the compressed data, within its first kilobyte",
                 where=path,
                 remedy="fetch it again",
             )

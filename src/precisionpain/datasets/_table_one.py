@@ -155,10 +155,9 @@ def _anneal(
             for c in range(n_rows)
         ]
     )
+    far = np.full((n_rows, 2), np.inf)
     for sweep in range(sweeps):
-        if all(_met(count, row) for count, row in zip(counts, rows, strict=True)):
-            return values[:, :n_free]
-        heat = max(6.0 * 0.6 ** (sweep % 20), 0.5)  # warmed up again now and then, to leave a dead end
+        heat = HEAT
         for flat in rng.permutation(len(values) * n_free):
             i, j = divmod(int(flat), n_free)
             low, high, least = bounds[i]
@@ -167,15 +166,20 @@ def _anneal(
             worst = np.maximum(options, values[i, 1 - j] if n_free == 2 else 0)
             options, worst = options[worst >= least], worst[worst >= least]
             cost = 0.0005 * (options - start[i, j]) ** 2
-            cost = cost + heat * rng.random(len(options))
+            cost = cost + heat * rng.gumbel(size=len(options))
             changes = {j: options, n_rows - 1: worst}
-            for c, new in changes.items():
-                cost += _distance(counts[c], group[i], values[i, c], new, rows[c])
-            best = int(np.argmin(cost))
+            parts = {
+                c: _distance(counts[c], group[i], values[i, c], new, rows[c])
+                for c, new in changes.items()
+            }
+            best = int(np.argmin(sum(parts.values(), cost)))
             for c, new in changes.items():
                 counts[c, group[i], values[i, c]] -= 1
                 counts[c, group[i], new[best]] += 1
                 values[i, c] = new[best]
+                far[c, group[i]] = parts[c][best]
+            if far.max() < 3 and all(map(_met, counts, rows)):
+                return values[:, :n_free]
     raise PrecisionPainError("no ratings found that meet Table 1", remedy="report the seed")
 
 

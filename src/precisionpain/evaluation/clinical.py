@@ -86,30 +86,54 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
             When a column is an outcome, derives from one, or was recorded after the index
             event.
         """
+        self._learn(X)
+        return self
+
+    def fit_transform(self, X: Cohort, y: Any = None, **options: Any) -> pd.DataFrame:
+        """Learn the columns and levels, and return the features of the same people.
+
+        Parameters
+        ----------
+        X : Cohort
+            Training people, n rows.
+        y : object
+            Ignored.
+        **options
+            Ignored.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n, n_features)
+            As `transform` gives it.
+        """
+        return self._encode(self._learn(X))
+
+    def _learn(self, X: Cohort) -> pd.DataFrame:
         self._check(X)
         names = X.predictors if self.columns is None else list(self.columns)
-        frame = X.predictor_frame(
-            [name for name in names if name not in set(self.exclude)], allow=self.allow
-        )
-        self.columns_ = [name for name in frame if _varies(frame[name])]
-        if not self.columns_:
-            raise MissingModalityError(
-                "the training people have no column that may predict and varies",
-                remedy="see cohort.dictionary for the columns and why they are barred",
-            )
+        taken = [name for name in names if name not in set(self.exclude)]
+        frame = X.predictor_frame(taken, allow=self.allow)
         kinds = X.columns
-        self.levels_: dict[str, list[Any]] = {}
-        for name in self.columns_:
+        for name in taken:
             if kinds[name].kind in ("text", "date"):
                 raise FormatError(
                     f"column {name!r} is {kinds[name].kind}, which has no numbers to offer",
                     remedy="turn it into numbers or levels first",
                 )
-            if kinds[name].kind == "category" or not _numeric(frame[name]):
-                self.levels_[name] = self._levels(frame[name])
+        self.columns_ = [name for name, varies in zip(taken, _vary(frame), strict=True) if varies]
+        if not self.columns_:
+            raise MissingModalityError(
+                "the training people have no column that may predict and varies",
+                remedy="see cohort.dictionary for the columns and why they are barred",
+            )
+        self.levels_: dict[str, list[Any]] = {
+            name: self._levels(frame[name])
+            for name in self.columns_
+            if kinds[name].kind == "category" or not _numeric(frame[name].dtype)
+        }
         self.feature_names_in_ = np.array(self.columns_, dtype=object)
         self.n_features_in_ = len(self.columns_)
-        return self
+        return frame if self.columns_ == taken else frame[self.columns_]
 
     def _check(self, X: Any) -> None:
         if not isinstance(X, Cohort):
@@ -139,19 +163,25 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "columns_")
         self._check(X)
-        frame = X.predictor_frame(self.columns_, allow=self.allow)
-        blocks = []
-        for name in self.columns_:
-            values = frame[name]
-            if name in self.levels_:
-                codes = pd.Categorical(values, categories=self.levels_[name]).codes
-                block = np.equal.outer(codes, np.arange(len(self.levels_[name]))).astype(float)
-                block[values.isna().to_numpy()] = np.nan
-            else:
-                block = values.to_numpy(dtype=float, na_value=np.nan)[:, None]
-            blocks.append(block)
+        return self._encode(X.predictor_frame(self.columns_, allow=self.allow))
+
+    def _encode(self, frame: pd.DataFrame) -> pd.DataFrame:
+        numbers = [name for name in self.columns_ if name not in self.levels_]
+        if not self.levels_:
+            return pd.DataFrame(_as_floats(frame), frame.index, numbers)
+        blocks = {
+            name: column[:, None]
+            for name, column in zip(numbers, _as_floats(frame[numbers]).T, strict=True)
+        }
+        for name, levels in self.levels_.items():
+            codes = pd.Categorical(frame[name], categories=levels).codes
+            block = np.equal.outer(codes, np.arange(len(levels))).astype(float)
+            block[frame[name].isna().to_numpy()] = np.nan
+            blocks[name] = block
         return pd.DataFrame(
-            np.hstack(blocks), index=frame.index, columns=self.get_feature_names_out()
+            np.hstack([blocks[name] for name in self.columns_]),
+            index=frame.index,
+            columns=self.get_feature_names_out(),
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -177,14 +207,26 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
 
-def _varies(values: pd.Series) -> bool:
-    # Missing against known may carry information, but only trees could use it.
-    known = values.dropna()
-    return len(known) > 0 and bool((known != known.iloc[0]).any())
+def _vary(frame: pd.DataFrame) -> np.ndarray:
+    """Tell which columns have at least two known values.
+
+    Missing against known may carry information too, but only trees could use it.
+    """
+    numeric = np.array([_numeric(dtype) for dtype in frame.dtypes], dtype=bool)
+    result = np.zeros(frame.shape[1], dtype=bool)
+    values = _as_floats(frame if numeric.all() else frame.loc[:, numeric])
+    if len(values):
+        result[numeric] = np.fmin.reduce(values) < np.fmax.reduce(values)
+    result[~numeric] = [frame.iloc[:, i].nunique() > 1 for i in np.flatnonzero(~numeric)]
+    return result
 
 
-def _numeric(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype)
+def _as_floats(frame: pd.DataFrame) -> np.ndarray:
+    return frame.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _numeric(dtype: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
 
 
 def clinical_model(

@@ -144,7 +144,7 @@ class SubjectKFold(_SubjectSplitter):
             values = y["event"] if isinstance(y, pd.DataFrame) and "event" in y else y
             values = np.asarray(values)
             if type_of_target(values) in ("binary", "multiclass"):
-                labels = pd.Series(values).astype(str).groupby(codes).agg(_join)
+                labels = _label_sets(values, codes, n)
                 counts = labels.value_counts()
                 if counts.min() < self.n_splits and len(counts) > 1:
                     raise FormatError(
@@ -164,8 +164,14 @@ class SubjectKFold(_SubjectSplitter):
         return pd.factorize(combined)[0] if combined.nunique() > 1 else None
 
 
-def _join(values: pd.Series) -> str:
-    return "+".join(sorted(set(values)))
+def _label_sets(values: np.ndarray, codes: np.ndarray, n: int) -> pd.Series:
+    """Name the set of outcomes of each person, for example "0", "1" or "0+1"."""
+    each, classes = pd.factorize(values, sort=True)
+    has = np.zeros((n, len(classes)), dtype=bool)
+    has[codes, each] = True
+    sets, which = np.unique(has, axis=0, return_inverse=True)
+    names = np.array(["+".join(str(c) for c in classes[row]) for row in sets], dtype=object)
+    return pd.Series(names[which.ravel()])
 
 
 def _column(X: Any, name: str) -> np.ndarray:

@@ -135,18 +135,26 @@ def _far(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
             continue
         far = np.abs(known - middle) > 6 * spread
         if far.any():
-            yield name, int(far.sum()), (
-                f"{int(far.sum())} more than 6 robust SDs from the median of {middle:g}, up to "
-                f"{known[far][np.argmax(np.abs(known[far] - middle))]:g}"
+            yield (
+                name,
+                int(far.sum()),
+                (
+                    f"{int(far.sum())} more than 6 robust SDs from the median of {middle:g}, up to "
+                    f"{known[far][np.argmax(np.abs(known[far] - middle))]:g}"
+                ),
             )
 
 
 def _undated(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
     schedule = cohort.schedule
     for visit, row in schedule[schedule["phase"] == "unknown"].iterrows():
-        yield str(visit), int(row["subjects"]), (
-            "neither its days nor its name tell whether it precedes the index event; its data "
-            "count as known before"
+        yield (
+            str(visit),
+            int(row["subjects"]),
+            (
+                "neither its days nor its name tell whether it precedes the index event; its data "
+                "count as known before"
+            ),
         )
 
 

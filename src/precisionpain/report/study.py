@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,24 @@ import numpy as np
 import pandas as pd
 
 from ..cohort import Cohort
-from ..errors import FormatError, LeakageError, MissingModalityError, list_some
-from ..evaluation import (
-    ClinicalFeatures,
-    CVResult,
-    Explanation,
-    LeaveSiteOut,
-    SubjectKFold,
-    clinical_model,
-    cross_validate,
-    shap_values,
-)
-from ..stats import SampleSizeVerdict, TableOne, sample_size_verdict
+from ..evaluation import CVResult, Explanation, clinical_model, cross_validate, shap_values
+from ..stats import SampleSizeVerdict, TableOne
 from ._files import make_writable
+from ._steps import (
+    LABELS,
+    Clock,
+    bar_sources,
+    check_models,
+    choose_permutations,
+    choose_references,
+    choose_splitter,
+    judge_size,
+    on_other_people,
+    on_other_sites,
+)
 from .checks import check_cohort
 
 __all__ = ["Study", "run_study"]
-
-LABELS = {
-    "logistic": "logistic ridge",
-    "random_forest": "random forest",
-    "xgboost": "gradient boosting",
-}
-FOLDS = 5
-_FEWEST = 5  # in the rarer class, for a cross-validation beside the main one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,7 +175,8 @@ def run_study(
         One of the cohort's binary outcomes.
     models : sequence of str, default ("logistic", "random_forest", "xgboost")
         Of `clinical_model`, on all clinical predictors but the site. The first is the
-        primary one, which the headline is about.
+        primary one, which the headline is about. "logistic" is the baseline and added where it
+        isn't named.
     reference : mapping of str to sequence of str, optional
         Simple models to compare with: name → columns. By default ``{"Sindou grade only":
         ["sindou_grade"]}`` where that column may predict. Each is evaluated on the same
@@ -237,41 +231,87 @@ def run_study(
     >>> list(study.results)
     ['logistic', 'Sindou grade only']
     """
-    names = _check_models(models)
+    from threadpoolctl import threadpool_limits
+
+    names = check_models(models)
     if out is not None:
         make_writable(out)
-    whole = _barred(cohort, outcome)
+    whole = bar_sources(cohort, outcome)
     definition = whole.outcomes[outcome]
     analysed = whole.where(**definition.where).require(outcome)
     y = analysed.outcome(outcome).astype(int)
-    splitter = _splitter(cv, y, outcome, random_state)
-    references = _references(analysed, reference)
+    splitter = choose_splitter(cv, y, outcome, random_state)
+    references = choose_references(analysed, reference)
     exclude = [site] if site in analysed.subjects else []
-    permutations = _permutations(n_permutations, [*names, *references])
-    verdict = _verdict(analysed, y, exclude)
+    permutations = choose_permutations(n_permutations, [*names, *references])
+    verdict = judge_size(analysed, y, exclude)
     options = {"n_bootstrap": n_bootstrap, "n_jobs": n_jobs, "random_state": random_state}
-    clock = _Clock(progress, 3 * len(names) + 3 * len(references) + 2)
+    # The matrices are small: threads of the linear algebra would only wait for each other.
+    threads = threadpool_limits(1)
+    clock = Clock(progress, 3 * len(names) + 2 * len(references) + 3)
 
     with clock("checks and Table 1"):
         checks = check_cohort(analysed, site=site)
         table = analysed.table_one(outcome)
 
     results: dict[str, CVResult] = {}
-    for name in [*names, *references]:
-        if name in LABELS:
-            model = clinical_model(name, exclude=exclude, random_state=random_state)  # type: ignore[arg-type]
-        else:
-            model = clinical_model("logistic", columns=references[name])
+    explanations: dict[str, Explanation] = {}
+    # The baseline is needed by the others, whatever their order.
+    for name in sorted([*names, *references], key=lambda n: n != "logistic"):
+        own = name in LABELS
+        model = (
+            clinical_model(name, exclude=exclude, random_state=random_state)  # type: ignore[arg-type]
+            if own
+            else clinical_model("logistic", columns=references[name])
+        )
         with clock(f"{name}: folds"):
+            # Not the folds of the first result: permuted labels need folds stratified anew.
             results[name] = cross_validate(
-                model, analysed, outcome, splitter if not results else results[names[0]],
-                name=LABELS.get(name, name), baseline=results.get("logistic"),
-                n_permutations=permutations[name], keep_models=name in LABELS, **options,
+                model, analysed, outcome, splitter, name=LABELS.get(name, name),
+                baseline=results["logistic"] if own and results else None,
+                n_permutations=permutations[name], keep_models=own, **options,
             )  # fmt: skip
-            if not results[name]._rerun_draws_folds:
-                pass
         with clock(f"{name}: permutations"):
-            _ = results[name].permutation
-        with clock(f"{name}: intervals"):
-            results[name].summary()
-    return results  # type: ignore[return-value]
+            results[name].to_dict()
+        if own:
+            with clock(f"{name}: SHAP values"):
+                explanations[name] = shap_values(results[name])
+    results = {name: results[name] for name in [*names, *references]}
+
+    notes: list[str] = []
+    with clock("references on other people"):
+        others = dict(on_other_people(analysed, outcome, references, permutations, options, notes))
+    with clock("sites"):
+        sites = on_other_sites(analysed, outcome, y, site, names, exclude, options, notes)
+    clock.close()
+    threads.restore_original_limits()
+    study = Study(
+        cohort=cohort,
+        analysed=results[names[0]].cohort,
+        outcome=outcome,
+        results=results,
+        other_people=others,
+        other_sites=sites,
+        shap=explanations,
+        table_one=table,
+        checks=checks,
+        verdict=verdict,
+        settings={
+            "models": names,
+            "references": references,
+            "cv": repr(splitter) if hasattr(splitter, "split") else "given splits",
+            "n_splits": len(results[names[0]].splits),
+            "n_permutations": permutations,
+            "smallest_p": {name: 1 / (1 + n) for name, n in permutations.items()},
+            "n_bootstrap": n_bootstrap,
+            "confidence": results[names[0]].confidence,
+            "threshold": results[names[0]].threshold,
+            "site": site,
+            "random_state": random_state,
+        },
+        timings=clock.seconds,
+        notes=tuple(notes),
+    )
+    if out is not None:
+        study.save(out)
+    return study

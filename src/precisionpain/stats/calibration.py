@@ -19,7 +19,7 @@ from .smoothing import local_linear
 __all__ = ["Calibration", "calibration", "calibration_curve"]
 
 # Beyond this many different predictions the smooth curve is read off at this many points.
-_KNOTS = 512
+_KNOTS = 256
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -49,7 +49,8 @@ class Calibration:
         Mean, median and 90th percentile of |smooth observed − predicted| over the people.
     spiegelhalter_z, spiegelhalter_p : float
         Spiegelhalter's test of the Brier score against its expectation under calibration,
-        and its two-sided p.
+        and its two-sided p. Certain predictions (all 0 or 1) that fail give infinity,
+        those that hold NaN.
     n_clipped : int
         Predictions so near 0 or 1 that they were moved to the clip for the logit; only
         intercepts and slope see that.
@@ -173,8 +174,8 @@ def calibration(
         Level of the Wald limits of intercepts and slope.
     span : float, default 0.75
         Share of the people in each local fit of the smooth curve behind ICI, E50 and E90
-        (`local_linear` of y on p, cut at 0 and 1; beyond 512 different predictions it is
-        evaluated at 512 of them and interpolated).
+        (`local_linear` of y on p, cut at 0 and 1; beyond 256 different predictions it is
+        evaluated at 256 of them and interpolated).
     clip : float, default 1e-6
         Predictions nearer than this to 0 or 1 (forests give exact zeros) are moved there
         before taking the logit; `Calibration.n_clipped` counts them.

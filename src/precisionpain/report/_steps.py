@@ -1,0 +1,209 @@
+"""The steps of a study: what is checked and chosen before, and what is tested beside."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..cohort import Cohort
+from ..errors import FormatError, MissingModalityError, list_some
+from ..evaluation import (
+    ClinicalFeatures,
+    CVResult,
+    LeaveSiteOut,
+    SubjectKFold,
+    clinical_model,
+    cross_validate,
+)
+from ..stats import SampleSizeVerdict, sample_size_verdict
+
+LABELS = {
+    "logistic": "logistic ridge",
+    "random_forest": "random forest",
+    "xgboost": "gradient boosting",
+}
+FOLDS = 5
+_FEWEST = 5  # in the rarer class, for a cross-validation beside the main one
+
+
+def check_models(models: Sequence[str]) -> list[str]:
+    """Check the names of the models and see that the baseline is among them."""
+    names = [models] if isinstance(models, str) else list(models)
+    unknown = [name for name in names if name not in LABELS]
+    if unknown or not names or len(set(names)) < len(names):
+        raise FormatError(
+            f"models are some of {list_some(LABELS)}, each once, found {list_some(names) or 'none'}"
+        )
+    # The baseline is part of every study.
+    return names if "logistic" in names else [*names, "logistic"]
+
+
+def bar_sources(cohort: Cohort, outcome: str) -> Cohort:
+    """Check the outcome, and bar the columns behind any outcome from predicting."""
+    if not isinstance(cohort, Cohort):
+        raise FormatError(f"expected a Cohort, found {type(cohort).__name__}")
+    if cohort.unit != "subject":
+        raise FormatError(
+            f"a study has one row per person, found a cohort of {cohort.unit}s",
+            remedy="give the cohort before per_nerve() or per_visit()",
+        )
+    binary = [name for name, o in cohort.outcomes.items() if o.kind == "binary"]
+    if outcome not in cohort.outcomes:
+        raise MissingModalityError(
+            f"this cohort has no outcome {outcome!r}",
+            remedy=f"binary outcomes are {list_some(binary, 12) or 'not defined yet'}; define one "
+            "with cohort.with_outcome(name, column=..., positive=...)",
+        )
+    if outcome not in binary:
+        raise FormatError(
+            f"the outcome {outcome!r} is a {cohort.outcomes[outcome].kind}, not binary",
+            remedy=f"binary outcomes are {list_some(binary, 12) or 'not defined yet'}",
+        )
+    sources = {s for o in cohort.outcomes.values() for s in o.sources if s in cohort.predictors}
+    if sources:
+        cohort = cohort.without_predictors(sorted(sources), "an outcome is computed from it")
+    if not cohort.predictors:
+        raise MissingModalityError(
+            "the cohort has no column that may predict",
+            remedy="see cohort.dictionary for the reasons",
+        )
+    return cohort
+
+
+def choose_splitter(cv: Any, y: pd.Series, outcome: str, random_state: int) -> Any:
+    """Return the folds, by default as many as there are people in the rarer class, at most 5."""
+    rarer = int(min(y.sum(), (1 - y).sum()))
+    if rarer < 2:
+        raise FormatError(
+            f"the outcome {outcome!r} is known for {len(y)} people and has {rarer} in the rarer "
+            "class; a cross-validation needs at least two in each"
+        )
+    if cv is None or isinstance(cv, int | np.integer):
+        return SubjectKFold(min(FOLDS, rarer) if cv is None else int(cv), random_state=random_state)
+    return cv if hasattr(cv, "split") else list(cv)
+
+
+def choose_references(
+    cohort: Cohort, reference: Mapping[str, Sequence[str]] | None
+) -> dict[str, list[str]]:
+    """Return the columns of each reference model."""
+    if reference is None:
+        grade = "sindou_grade"
+        able = grade in cohort.predictors and cohort.subjects[grade].notna().any()
+        return {"Sindou grade only": [grade]} if able else {}
+    chosen = {name: [c] if isinstance(c, str) else list(c) for name, c in reference.items()}
+    taken = [name for name in chosen if name in LABELS]
+    if taken:
+        raise FormatError(f"a reference needs a name of its own, found {list_some(taken)}")
+    for columns in chosen.values():
+        cohort.predictor_frame(columns)  # refuses unknown columns and leaks now, not later
+    return chosen
+
+
+def choose_permutations(given: int | Mapping[str, int] | None, names: list[str]) -> dict[str, int]:
+    """Return how often each model is rerun with permuted labels."""
+    usual = {n: 100 if n in ("random_forest", "xgboost") else 1000 for n in names}
+    if given is None:
+        return usual
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in usual]
+        if unknown:
+            raise FormatError(f"n_permutations names {list_some(unknown)}, none of the models")
+        usual.update({name: int(n) for name, n in given.items()})
+    else:
+        usual = dict.fromkeys(names, int(given))
+    if min(usual.values()) < 2:
+        raise FormatError(f"n_permutations is at least 2, found {min(usual.values())}")
+    return usual
+
+
+def judge_size(cohort: Cohort, y: pd.Series, exclude: Sequence[str]) -> SampleSizeVerdict:
+    """Judge the number of people for a model on all predictors, before any is fitted."""
+    features = ClinicalFeatures(exclude=exclude).fit(cohort.known_at_index())
+    return sample_size_verdict(len(y), int(y.sum()), len(features.get_feature_names_out()))
+
+
+def on_other_people(
+    cohort: Cohort,
+    outcome: str,
+    references: Mapping[str, Sequence[str]],
+    permutations: Mapping[str, int],
+    options: Mapping[str, Any],
+    notes: list[str],
+) -> Iterator[tuple[str, CVResult]]:
+    """Evaluate each reference on the people whose value is known."""
+    for name, columns in references.items():
+        known = cohort.require(*columns)
+        if len(known) == len(cohort):
+            continue
+        y = known.outcome(outcome)
+        rarer = int(min(y.sum(), (1 - y).sum()))
+        if rarer < _FEWEST:
+            notes.append(
+                f"{name}: not evaluated on the {len(known)} people with known values, who are "
+                f"{int(y.sum())} with and {int((1 - y).sum())} without the event."
+            )
+            continue
+        yield name, cross_validate(
+            clinical_model("logistic", columns=columns), known, outcome,
+            SubjectKFold(min(FOLDS, rarer), random_state=options["random_state"]),
+            name=f"{name}, where known", baseline=None, n_permutations=permutations[name],
+            **options,
+        )  # fmt: skip
+
+
+def on_other_sites(
+    cohort: Cohort,
+    outcome: str,
+    y: pd.Series,
+    site: str,
+    names: Sequence[str],
+    exclude: Sequence[str],
+    options: Mapping[str, Any],
+    notes: list[str],
+) -> dict[str, CVResult]:
+    """Leave each site out in turn, where at least two have both outcomes."""
+    if site not in cohort.subjects:
+        notes.append(f"No test on other sites: the cohort has no column {site!r}.")
+        return {}
+    sites = cohort.subjects[site]
+    both = int((y.groupby(sites).nunique() == 2).sum())
+    if both < 2:
+        notes.append(f"No test on other sites: {both} with both outcomes, two are needed.")
+        return {}
+    known = cohort.require(site)
+    return {
+        name: cross_validate(
+            clinical_model(name, exclude=exclude, random_state=options["random_state"]),  # type: ignore[arg-type]
+            known, outcome, LeaveSiteOut(site), name=f"{LABELS[name]}, new site", baseline=None,
+            **options,
+        )
+        for name in names
+    }  # fmt: skip
+
+
+class Clock:
+    """Times the steps and shows how far they are."""
+
+    def __init__(self, progress: bool, steps: int) -> None:
+        from tqdm.auto import tqdm
+
+        self.seconds: dict[str, float] = {}
+        self._bar = tqdm(total=steps, disable=not progress, unit="step", leave=False)
+
+    @contextlib.contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        self._bar.set_description(step)
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 3)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()
