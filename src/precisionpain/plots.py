@@ -94,7 +94,7 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ax: Axes | None = 
     Returns
     -------
     matplotlib.axes.Axes
-        The legend gives each AUC with DeLong's 95% interval.
+        The legend gives each AUC with DeLong's 95% interval in brackets.
 
     Examples
     --------
@@ -102,8 +102,8 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ax: Axes | None = 
     >>> ax.get_xlabel()
     'False-positive rate (1 − specificity)'
     """
-    ax = styled(ax, (5.2, 5.2), "ROC curve, pooled over the test folds")
-    ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DASHED, label="chance: 0.50")
+    ax = styled(ax, (5.2, 6.0), "ROC curve, pooled over the test folds")
+    ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DASHED, label="chance: AUC 0.50")
     for number, (name, (y, p)) in enumerate(curves.items()):
         event, score = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
         order = np.argsort(-score, kind="stable")
@@ -115,11 +115,11 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ax: Axes | None = 
             np.append(0, hits / hits[-1]),
             color=colour(number),
             lw=2,
-            label=f"{name}: {area.auc:.2f} ({area.ci_low:.2f} to {area.ci_high:.2f})",
+            label=f"{name}: AUC {area.auc:.2f} ({area.ci_low:.2f} to {area.ci_high:.2f})",
         )
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     label(ax, "False-positive rate (1 − specificity)", "True-positive rate (sensitivity)")
-    legend(ax, loc="lower right", title="AUC (95% CI)", title_fontsize=SMALL)
+    legend(ax, loc="upper left", bbox_to_anchor=(0, -0.13), borderaxespad=0)
     return ax
 
 
@@ -174,7 +174,7 @@ def calibration(y: ArrayLike, p: ArrayLike, *, name: str = "", ax: Axes | None =
                 va="center", fontsize=7.5, color=MUTED)  # fmt: skip
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.15, 1.15), yticks=np.linspace(0, 1, 6))
     label(ax, "Predicted probability", "Observed share")
-    legend(ax, loc="upper left", bbox_to_anchor=(0, 0.9))
+    legend(ax, loc="best")
     return ax
 
 
@@ -243,7 +243,7 @@ def permutation(observed: float, null: ArrayLike, *, ax: Axes | None = None) -> 
         values, bins=min(40, max(5, int(np.sqrt(len(values))))), color=PALETTE[5], alpha=0.75
     )
     top = float(np.max(np.asarray(count)))
-    ax.axvline(0.5, color=MUTED, lw=1, ls=DASHED)
+    ax.plot([0.5, 0.5], [0, top], color=MUTED, lw=1, ls=DASHED)
     ax.axvline(observed, color=PALETTE[1], lw=2)
     low, high = min(values.min(), observed, 0.5), max(values.max(), observed, 0.5)
     right = observed < (low + high) / 2
@@ -300,7 +300,7 @@ def auc_forest(
                     xycoords=("data", "axes fraction"), xytext=(4, -10),
                     textcoords="offset points", fontsize=SMALL, color=PALETTE[1])  # fmt: skip
     left = min(0.3, float(table["ci_low"].min()) - 0.02)
-    rows(ax, [str(name) for name in table["name"]])
+    rows(ax, [textwrap.fill(str(name), 36) for name in table["name"]])
     ax.set_xlim(max(0.0, left), 1.0)
     label(ax, "Area under the ROC curve (0.5: chance)")
     return ax
@@ -477,24 +477,24 @@ def flow(flow_frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     from matplotlib.patches import FancyArrowPatch
 
     steps = flow_frame.to_dict("records")
-    ax = styled(ax, (6.4, 0.9 + 1.1 * len(steps)), "")
-    box: dict[str, Any] = {"boxstyle": "round,pad=0.55", "fc": "white", "lw": 1.3}
+    ax = styled(ax, (5.6, 0.3 + 0.95 * len(steps)), "")
+    box: dict[str, Any] = {"boxstyle": "round,pad=0.5", "fc": "white", "lw": 1.2}
     arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": MUTED, "lw": 1.2, "mutation_scale": 10}
     for level, step in enumerate(steps):
-        first, last = level == 0, level == len(steps) - 1
-        word = "recruited" if first else "analysed" if last else "remain"
-        if first and last:
-            word = "recruited and analysed"
-        if not first:
-            for start, end in (((0.28, -0.78), (0.28, -0.22)), ((0.28, -0.5), (0.52, -0.5))):
+        last = level == len(steps) - 1
+        word = "analysed" if last else "remain"
+        if level == 0:
+            word = "recruited and analysed" if last else "recruited"
+        else:
+            for start, end in (((0.22, -0.83), (0.22, -0.17)), ((0.22, -0.5), (0.42, -0.5))):
                 a, b = (start[0], level + start[1]), (end[0], level + end[1])
-                ax.add_patch(FancyArrowPatch(a, b, **arrow))
-            reason = textwrap.fill(str(step["step"]), 30)
-            ax.text(0.54, level - 0.5, f"{step['excluded']} excluded:\n{reason}", ha="left",
+                ax.add_patch(FancyArrowPatch(a, b, shrinkA=0, shrinkB=0, **arrow))
+            reason = textwrap.fill(str(step["step"]), 36)
+            ax.text(0.44, level - 0.5, f"{step['excluded']} excluded:\n{reason}", ha="left",
                     va="center", bbox={**box, "ec": MUTED}, **TEXT)  # fmt: skip
-        ax.text(0.28, level, f"{step['remaining']} {word}", ha="center", va="center",
+        ax.text(0.22, level, f"{step['remaining']} {word}", ha="center", va="center",
                 fontsize=NORMAL, color=INK, fontweight="bold" if last else "normal",
                 bbox={**box, "ec": PALETTE[0]})  # fmt: skip
-    ax.set(xlim=(0, 1), ylim=(len(steps) - 0.55, -0.45))
+    ax.set(xlim=(0, 1), ylim=(len(steps) - 0.7, -0.3))
     ax.axis("off")
     return ax

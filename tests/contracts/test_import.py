@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "stats": 1,
     "plots": 2,
+    "_plot_style": 1,
     "imaging": 2,
     "cohort": 3,
     "proteomics": 4,

@@ -1,8 +1,10 @@
 from .bids import read_bids as read_bids
 from .bids import scan_bids as scan_bids
+from .bids import sidecar as sidecar
 from .clinical import read_clinical_table as read_clinical_table
 from .columns import Column as Column
 from .columns import as_columns as as_columns
+from .columns import assume_column as assume_column
 from .core import Cohort as Cohort
 from .exchange import from_mudata as from_mudata
 from .exchange import to_mudata as to_mudata

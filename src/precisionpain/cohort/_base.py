@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
-from ..errors import AlignmentError, LeakageError, MissingModalityError, list_some
+from ..errors import AlignmentError, MissingModalityError, list_some
 from ._store import Store
+from ._tables import Tables, as_names, leak
 from .columns import Column
 from .flow import Flow
 
@@ -85,24 +87,10 @@ class CohortBase:
     def __getitem__(self, key: Any) -> Self:
         """Take rows by position: an integer, a slice, an integer or a boolean array."""
         if isinstance(key, tuple):
-            if len(key) != 2 or key[1] not in (Ellipsis, slice(None)):
+            if len(key) != 2 or not (key[1] is Ellipsis or _is_full(key[1])):
                 raise IndexError("a Cohort is indexed by people only; columns stand in `subjects`")
             key = key[0]
-        if isinstance(key, slice):
-            chosen = np.arange(len(self))[key]
-        else:
-            chosen = np.atleast_1d(np.asarray(key))
-            if chosen.size == 0:
-                chosen = chosen.astype(np.intp)
-            if chosen.dtype == bool:
-                if len(chosen) != len(self):
-                    raise IndexError(f"the mask has {len(chosen)} entries for {len(self)} rows")
-                chosen = np.flatnonzero(chosen)
-            elif not np.issubdtype(chosen.dtype, np.integer):
-                raise TypeError(
-                    "a Cohort is indexed by position (integers or a mask), found "
-                    f"{key!r}; use cohort.subject(id) for one person, cohort.select(ids) for some"
-                )
+        chosen = np.arange(len(self))[key] if isinstance(key, slice) else self._positions(key)
         if chosen.size and (chosen.min() < -len(self) or chosen.max() >= len(self)):
             raise IndexError(f"position out of range for a cohort of {len(self)} rows")
         chosen = np.where(chosen < 0, chosen + len(self), chosen)
@@ -113,6 +101,31 @@ class CohortBase:
             )
         within = None if self._within is None else self._within[chosen]
         return self._build(self._store, self._position[chosen], self._unit, within, self._flow)
+
+    def _positions(self, key: Any) -> np.ndarray:
+        if isinstance(key, pd.Series) and pd.api.types.is_bool_dtype(key.dtype):
+            if not key.index.equals(self.index):
+                raise AlignmentError(
+                    "the mask is of other rows than the cohort, or in another order",
+                    remedy="align it by key, mask.reindex(cohort.index), or use cohort.where(...)",
+                )
+            if not key.isna().any():
+                key = key.to_numpy(dtype=bool)
+        chosen = np.atleast_1d(np.asarray(key))
+        if chosen.ndim > 1:
+            raise IndexError(f"a Cohort has one axis of people, found an index of {chosen.ndim}")
+        if chosen.dtype == bool:
+            if len(chosen) != len(self):
+                raise IndexError(f"the mask has {len(chosen)} entries for {len(self)} rows")
+            return np.flatnonzero(chosen)
+        if chosen.size == 0:
+            return chosen.astype(np.intp)
+        if not np.issubdtype(chosen.dtype, np.integer):
+            raise TypeError(
+                "a Cohort is indexed by position (integers or a mask without gaps), found "
+                f"{key!r}; use cohort.subject(id) for one person, cohort.select(ids) for some"
+            )
+        return chosen
 
     @property
     def unit(self) -> Unit:
@@ -157,7 +170,7 @@ class CohortBase:
     @property
     def subjects(self) -> pd.DataFrame:
         """One row per person (a copy), index ``subject_id``."""
-        return self._store.subjects.iloc[self._people]
+        return self._store.subjects.take(self._people)
 
     @property
     def visits(self) -> pd.DataFrame:
@@ -173,7 +186,7 @@ class CohortBase:
     def measurements(self) -> Mapping[str, pd.DataFrame]:
         """Derived tables by name (copies, made when asked for)."""
         tables = self._store.measurements
-        return _Tables(
+        return Tables(
             tables,
             lambda key: self._rows_of(f"measurements/{key}", tables[key]),
             "measurement",
@@ -182,13 +195,15 @@ class CohortBase:
 
     @property
     def assays(self) -> Mapping[str, Any]:
-        """AnnData by name (views that copy when written to); control samples stay in."""
-        return _Tables(self._store.assays, self._assay, "assay", self._store.hidden)
+        """AnnData by name (copies, made when asked for); control samples stay in."""
+        assays = self._store.assays
+        return Tables(assays, lambda key: self._assay(key).copy(), "assay", self._store.hidden)
 
     def _assay(self, key: str) -> Any:
+        """Return the stored assay, or a view of it; not to be handed out."""
         codes = self._store.codes[f"assays/{key}"]
-        member = np.append(self._membership(), True)  # code -1, a control sample, is kept
-        return self._store.assays[key][member[codes]]
+        chosen = np.append(self._membership(), True)[codes]  # code -1, a control sample, is kept
+        return self._store.assays[key] if chosen.all() else self._store.assays[key][chosen]
 
     def _membership(self) -> np.ndarray:
         if "member" not in self._cache:
@@ -227,7 +242,8 @@ class CohortBase:
                     "description": record.description,
                 }
             )
-        return pd.DataFrame(rows).set_index("column")
+        names = ["column", "source", "role", "kind", "visit", "unit", "known", "reason"]
+        return pd.DataFrame(rows, columns=[*names, "description"]).set_index("column")
 
     @property
     def predictors(self) -> list[str]:
@@ -270,7 +286,8 @@ class CohortBase:
             When a column doesn't exist.
         """
         store = self._store
-        names = self.predictors if columns is None else list(columns)
+        allowed = as_names(allow)
+        names = self.predictors if columns is None else list(as_names(columns))
         for name in names:
             if name in store.hidden and name not in store.subjects:
                 raise leak(name, store.hidden[name])
@@ -279,7 +296,7 @@ class CohortBase:
                     f"no column {name!r}", remedy="see cohort.dictionary for the columns"
                 )
             obstacle = store.obstacle(name)
-            if obstacle is not None and name not in allow:
+            if obstacle is not None and name not in allowed:
                 raise leak(name, obstacle)
         subjects = store.subjects
         table = subjects if names == list(subjects.columns) else subjects[names]
@@ -296,7 +313,7 @@ class CohortBase:
         name : str
             Which of `measurements`.
         visit : str, optional
-            Which visit, where the table has several.
+            Which visit; needed where the table has several and a row is no visit.
 
         Returns
         -------
@@ -307,15 +324,30 @@ class CohortBase:
         Raises
         ------
         AlignmentError
-            When a row of the cohort matches more than one row of the table.
+            When a row of the cohort matches more than one row of the table, or the visits
+            of different people would be mixed.
         MissingModalityError
             When there is no such table or visit.
+        LeakageError
+            When the table or the visit is hidden from models.
         """
         table = self.measurements[name]
+        # By the whole table, so that the answer doesn't hang on who is in a fold.
+        visits = self._store.measurements[name].get("visit", pd.Series(dtype=object)).dropna()
         if visit is not None:
-            if "visit" not in table or not (table["visit"] == visit).any():
-                raise MissingModalityError(f"measurements[{name!r}] has no visit {visit!r}")
+            if not (visits == visit).any():
+                if visit in self._store.hidden:
+                    raise leak(visit, self._store.hidden[visit])
+                raise MissingModalityError(
+                    f"measurements[{name!r}] has no visit {visit!r}",
+                    remedy=f"visits are {list_some(visits.unique(), 12) or 'not told apart'}",
+                )
             table = table[table["visit"] == visit]
+        elif self._unit != "visit" and visits.nunique() > 1:
+            raise AlignmentError(
+                f"measurements[{name!r}] has several visits",
+                remedy=f"say which: visit= one of {list_some(visits.unique(), 12)}",
+            )
         level = {"nerve": "side", "visit": "visit", "subject": None}[self._unit]
         key = ["subject_id"] if level is None or level not in table else ["subject_id", level]
         if table.duplicated(key).any():
@@ -352,7 +384,7 @@ class CohortBase:
         subjects = self._store.subjects
         if "affected_side" not in subjects:
             return np.full(len(self), None, dtype=object)
-        side = subjects["affected_side"].to_numpy(dtype=object)[self._position]
+        side = subjects["affected_side"].to_numpy(dtype=object, na_value=None)[self._position]
         known = pd.notna(side)
         same = known & ((side == self._within) | (side == "bilateral"))
         return np.where(same, "affected", np.where(known, "contralateral", None))
@@ -371,8 +403,8 @@ class CohortBase:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Source, licence, citation and the like."""
-        return dict(self._store.meta)
+        """Source, licence, citation and the like (a copy)."""
+        return copy.deepcopy(dict(self._store.meta))
 
     @property
     def landmark(self) -> float:
@@ -405,47 +437,5 @@ class CohortBase:
         return frame.reindex(columns=[*names, *(c for c in frame if c not in names)])
 
 
-class _Tables(Mapping[str, Any]):
-    """Tables by name, cut to the cohort's people only when asked for."""
-
-    def __init__(
-        self,
-        tables: Mapping[str, Any],
-        cut: Callable[[str], Any],
-        noun: str,
-        hidden: Mapping[str, str],
-    ) -> None:
-        self._tables = tables
-        self._cut = cut
-        self._noun = noun
-        self._hidden = hidden
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self._tables:
-            if key in self._hidden:
-                raise leak(key, self._hidden[key])
-            raise MissingModalityError(
-                f"this cohort has no {self._noun} {key!r}",
-                remedy=f"there are {list_some(self._tables, 12) or 'none'}",
-            )
-        return self._cut(key)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._tables
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tables)
-
-    def __len__(self) -> int:
-        return len(self._tables)
-
-    def __repr__(self) -> str:
-        return f"{{{', '.join(map(repr, self._tables))}}}"
-
-
-def leak(name: str, reason: str) -> LeakageError:
-    return LeakageError(
-        f"{name!r} can't be a predictor: {reason}",
-        remedy=f"leave it out, or allow it by name (allow=[{name!r}]) if it truly is known "
-        "when the prediction is made",
-    )
+def _is_full(key: object) -> bool:
+    return isinstance(key, slice) and key == slice(None)

@@ -86,7 +86,7 @@ def report(grid: Grid, found: list[Problems], subjects: np.ndarray) -> FormatErr
     if total > len(lines):
         text += f"\n  and {total - len(lines)} more"
     return FormatError(
-        f"{total} cells can't be read{text}\n", where=grid.name, remedy="; ".join(remedies)
+        f"{total} cells can't be read{text}", where=grid.name, remedy="; ".join(remedies)
     )
 
 

@@ -106,7 +106,9 @@ def find_delimiter(text: str, name: str, expected: Collection[str]) -> str:
     return best[0]
 
 
-def read_records(text: str, name: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[int]]:
+def read_records(
+    text: str, name: str, delimiter: str
+) -> tuple[list[tuple[str, ...]], list[int], int]:
     r"""Split text into records.
 
     Parameters
@@ -124,6 +126,9 @@ def read_records(text: str, name: str, delimiter: str) -> tuple[list[tuple[str, 
         Cells as they stand; a blank line is an empty record.
     lines : list of int
         The line, counted from 1, that each record starts on.
+    skipped : int
+        How many times spaces after a delimiter were skipped, which happens where a quoted
+        cell follows such spaces.
 
     Raises
     ------
@@ -132,7 +137,8 @@ def read_records(text: str, name: str, delimiter: str) -> tuple[list[tuple[str, 
     """
     # Only where a quoted cell follows a space: elsewhere the spaces are stripped, and counted,
     # later.
-    spaced = re.search(re.escape(delimiter) + ' +"', text) is not None
+    spaces = re.escape(delimiter) + " +"
+    spaced = re.search(spaces + '"', text) is not None
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=spaced
     )
@@ -159,7 +165,7 @@ def read_records(text: str, name: str, delimiter: str) -> tuple[list[tuple[str, 
             where=f"{name}, line {start + opened}",
             remedy="close the quote or remove it; a quote inside a cell is written twice",
         ) from error
-    return records, lines
+    return records, lines, len(re.findall(spaces, text)) if spaced else 0
 
 
 def _unclosed(piece: str, delimiter: str) -> int | None:
@@ -209,14 +215,14 @@ def check_widths(
         if not wrong:
             return len(short)
     first = wrong[0]
-    what = f"expected {width} fields, found {widths[first]}"
+    what = f"expected {width} field{'s'[: width != 1]}, found {widths[first]}"
     end = sum(len(_LINE_END.findall(cell)) for cell in records[first]) + lines[first]
     if end > lines[first]:
         what += f" (the record runs to line {end}: is a quote astray?)"
     others = [lines[i] for i in wrong[1:]]
     if others:
         what += f"; likewise the records on the lines {list_some(others)}"
-    if len(wrong) == len(records) and set(widths) == {width + 1}:
+    if width > 1 and len(wrong) == len(records) and set(widths) == {width + 1}:
         remedy = "name every column: the header has one field fewer than all records"
     elif len(wrong) == len(records):
         remedy = "check that the first line is the header, or pass delimiter="

@@ -173,7 +173,9 @@ def read_grid(
         text, used = decode(data, name, encoding)
         if delimiter is None:
             delimiter = find_delimiter(text, name, expected)
-        records, lines = read_records(text, name, delimiter)
+        records, lines, skipped = read_records(text, name, delimiter)
+        detail = "anywhere in the text, as quoted cells follow such spaces"
+        notes.add("spaces after delimiters skipped", skipped, detail)
         kind = f"{used}, delimiter {delimiter_name(delimiter)}"
     grid = Grid(name, unit, [], [], [], np.empty(0), notes)
     _build(grid, records, lines, typed=kind in ("Excel", "Parquet"), short_rows=short_rows)
@@ -241,7 +243,10 @@ def _build(
     blank = len(records) - len(filled)
     grid.notes.add("blank lines skipped", blank, f"{blank} of {len(records)} {grid.unit}s")
     headline = lines[filled[0]]
-    header = [clean(text) for text in as_text(records[filled[0]])[0]]
+    raw = as_text(records[filled[0]])[0]
+    header = [clean(text) for text in raw]
+    changed = sum(a != b and bool(b) for a, b in zip(raw, header, strict=True))
+    grid.notes.add("headers stripped", changed, "stray or non-breaking spaces")
     body = [records[i] for i in filled[1:]]
     starts = [lines[i] for i in filled[1:]]
     if not body:

@@ -123,6 +123,8 @@ def read_participants(
 def _find(columns: list[str], candidates: tuple[str, ...]) -> str | None:
     """Return the column of the first candidate that is there, unless two differ by case."""
     for candidate in candidates:
+        if candidate in columns:
+            return candidate
         found = [column for column in columns if column.casefold() == candidate]
         if found:
             return found[0] if len(found) == 1 else None

@@ -1,22 +1,21 @@
-"""Choosing people, visits and nerves, with the flow of participants kept."""
+"""Choosing people and outcomes, with the flow of participants kept."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
-from ._base import CohortBase, leak
-from ._store import SIDES
-from .flow import Flow
+from ._tables import leak
+from ._views import Views
 from .keys import check_ids
+from .outcomes import Outcome
 
 
-class Selection(CohortBase):
+class Selection(Views):
     """Selections and views; see `Cohort` for the whole."""
 
     __slots__ = ()
@@ -45,7 +44,7 @@ class Selection(CohortBase):
                 has[codes[codes >= 0]] = True
                 columns[str(name)] = has
         frame = pd.DataFrame(columns, index=store.subjects.index, dtype=bool)
-        return frame.iloc[self._people]
+        return frame.take(self._people)
 
     def has(self, name: str) -> pd.Series:
         """Tell who has something.
@@ -128,27 +127,39 @@ class Selection(CohortBase):
         -------
         Cohort
 
+        Raises
+        ------
+        MissingModalityError
+            When there is no such column.
+        FormatError
+            When a function doesn't give one truth value per person.
+        LeakageError
+            When the column is hidden from models.
+
         Examples
         --------
+        >>> import pandas as pd
         >>> import precisionpain as pp
-        >>> cohort = pp.datasets.sample_tn()
-        >>> adults = cohort.where(diagnosis="TN", age=lambda age: age >= 18)
+        >>> people = pd.DataFrame({"sex": ["female", "male", "male"], "age": [61, 48, 17]},
+        ...                       index=["p1", "p2", "p3"])
+        >>> men = pp.Cohort(people).where(sex="male", age=lambda age: age >= 18)
+        >>> print(men.flow.frame().to_string(index=False))
+                         step  excluded  remaining
+                    recruited         0          3
+              sex is not male         1          2
+        age outside the criterion         1          1
         """
         cohort = self
         for name, condition in conditions.items():
+            if name in self._store.hidden and name not in self._store.subjects:
+                raise leak(name, self._store.hidden[name])
             if name not in self._store.subjects:
-                raise MissingModalityError(f"no column {name!r} in `subjects`")
-            column = cohort.subjects[name]
-            if callable(condition):
-                keep = np.asarray(condition(column), dtype=bool)
-                text = f"{name} outside the criterion"
-            elif isinstance(condition, list | tuple | set):
-                keep = column.isin(list(condition)).to_numpy()
-                text = f"{name} is not {' or '.join(map(str, condition))}"
-            else:
-                keep = (column == condition).fillna(False).to_numpy(dtype=bool)
-                text = f"{name} is not {condition}"
-            cohort = cohort._keep(keep & column.notna().to_numpy(), reason or text)
+                raise MissingModalityError(
+                    f"no column {name!r} in `subjects`",
+                    remedy="see cohort.dictionary for the columns",
+                )
+            keep, text = _meets(cohort.subjects[name], condition)
+            cohort = cohort._keep(keep, reason or text)
         return cohort
 
     def select(self, ids: Sequence[str], reason: str = "not selected") -> Self:
@@ -184,210 +195,140 @@ class Selection(CohortBase):
             rank = np.array([order.get(p, -1) for p in self._position])
             rows = np.flatnonzero(rank >= 0)
             rows = rows[np.argsort(rank[rows], kind="stable")]
-        chosen = self[rows]
-        return chosen._with_flow(self._flow.then(reason, chosen.n_subjects))
+        return self._recorded(reason, self[rows])
 
     def _keep(self, people: np.ndarray, reason: str) -> Self:
         chosen = self._people[people]
         rows = people if self._unit == "subject" else np.isin(self._position, chosen)
-        kept = self[rows]
-        return kept._with_flow(self._flow.then(reason, kept.n_subjects))
+        return self._recorded(reason, self[rows])
 
-    def _with_flow(self, flow: Flow) -> Self:
-        return self._build(self._store, self._position, self._unit, self._within, flow)
+    # --- outcomes --------------------------------------------------------------------
 
-    @property
-    def flow(self) -> Flow:
-        """Recruited → excluded, why → analysed."""
-        return self._flow
-
-    # --- other views -----------------------------------------------------------------
-
-    def at_visit(self, *visits: str) -> Self:
-        """Keep the data of these visits; people without any stay, and what was always known.
-
-        Outcome columns stay too: they are what is predicted, never a predictor.
+    def outcome(
+        self,
+        name: str,
+        *,
+        positive: Any = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Return an outcome, one value per row.
 
         Parameters
         ----------
-        *visits : str
-            Visit names.
+        name : str
+            A named outcome, or a column of `subjects` together with one of the rules below
+            (without a rule, a numeric column is returned as it is).
+        positive : value or sequence, optional
+            Values that count as the event.
+        at_least, at_most : float, optional
+            The event is a value of at least, or at most, this.
+        where : mapping, optional
+            Column → value or values: the people for whom it is defined.
 
         Returns
         -------
-        Cohort
+        pandas.Series or pandas.DataFrame
+            1.0, 0.0 or NaN (binary), numbers, or the columns ``time`` and ``event``
+            (survival); index as `index`.
 
         Raises
         ------
         MissingModalityError
-            When no table knows a visit.
+            When the cohort has no such outcome or column.
+        LeakageError
+            When this is the view that a model gets (`known_at_index`).
         """
-        store = self._store
-        known = {str(visit) for visit in self._visit_names()}
-        unknown = [visit for visit in visits if visit not in known]
-        if unknown:
-            raise MissingModalityError(
-                f"no visit {list_some(unknown)}", remedy=f"visits are {list_some(sorted(known))}"
-            )
-        chosen = set(visits)
-        columns = [
-            name
-            for name in store.subjects
-            if store.columns[name].visit in {None, *chosen}
-            or store.columns[name].role in ("outcome", "truth")
-        ]
-        gone = {
-            name: "it belongs to another visit" for name in store.subjects if name not in columns
-        }
-        return self._restricted(columns, lambda visit: visit.isin(chosen), gone, keep_undated=True)
-
-    def known_at_index(self, *, allow: Sequence[str] = ()) -> Self:
-        """Return what a model may see: data up to the landmark, no outcome.
-
-        This is the view that `precisionpain.evaluation.cross_validate` hands to a model, so
-        that an outcome, its derivatives and later data can't reach it by accident.
-
-        Parameters
-        ----------
-        allow : sequence of str, optional
-            Columns, visits, assays or measurement tables to keep all the same.
-
-        Returns
-        -------
-        Cohort
-            Asking it for something hidden is a `LeakageError`.
-        """
-        store = self._store
-        hidden = {
-            name: reason
-            for name in store.subjects
-            if (reason := store.obstacle(name)) is not None and name not in allow
-        }
-        hidden.update({name: "it is an outcome" for name in store.outcomes if name not in hidden})
-        columns = [name for name in store.subjects if name not in hidden]
-        allowed = set(allow)
-
-        def keep(visit: pd.Series) -> pd.Series:
-            names = pd.Series(visit.unique())
-            fine = [v for v in names if v in allowed or store.phase(v) != "after"]
-            return visit.isin(fine)
-
-        return self._restricted(columns, keep, hidden, keep_undated=True, whole=allowed)
-
-    def without_predictors(self, names: Sequence[str], reason: str) -> Self:
-        """Bar columns from predicting, for example because the outcome derives from them.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Columns of `subjects`.
-        reason : str
-            Why; shown when somebody asks for them as predictors.
-
-        Returns
-        -------
-        Cohort
-        """
-        columns = dict(self._store.columns)
-        for name in names:
-            columns[name] = dataclasses.replace(columns[name], role="outcome", reason=reason)
-        store = dataclasses.replace(self._store, columns=columns)
-        return self._build(store, self._position, self._unit, self._within, self._flow)
-
-    def _visit_names(self) -> list[str]:
-        store = self._store
-        names: dict[str, None] = dict.fromkeys(map(str, store.schedule))
-        tables = [store.visits, store.images, *store.measurements.values()]
-        tables += [adata.obs for adata in store.assays.values()]
-        for table in tables:
-            if "visit" in table:
-                names.update(dict.fromkeys(map(str, table["visit"].dropna().unique())))
-        names.update(dict.fromkeys(c.visit for c in store.columns.values() if c.visit))
-        return list(names)
-
-    def _restricted(
-        self,
-        columns: list[str],
-        keep: Callable[[pd.Series], pd.Series],
-        hidden: Mapping[str, str],
-        *,
-        keep_undated: bool,
-        whole: set[str] | None = None,
-    ) -> Self:
-        """Build the cohort over fewer columns and visits; the tables are filtered once."""
-        store = self._store
-        whole = whole or set()
-        codes = dict(store.codes)
-
-        def rows(table: pd.DataFrame, name: str) -> np.ndarray:
-            if "visit" not in table or name in whole:
-                return np.ones(len(table), dtype=bool)
-            return keep(table["visit"]).to_numpy() | (
-                keep_undated & table["visit"].isna().to_numpy()
-            )
-
-        def cut(table: pd.DataFrame, key: str, name: str) -> pd.DataFrame:
-            chosen = rows(table, name)
-            codes[key] = codes[key][chosen]
-            return table[chosen].reset_index(drop=True)
-
-        measurements = {
-            name: cut(table, f"measurements/{name}", name)
-            for name, table in store.measurements.items()
-        }
-        assays = {}
-        for name, adata in store.assays.items():
-            chosen = rows(adata.obs, name)
-            codes[f"assays/{name}"] = codes[f"assays/{name}"][chosen]
-            assays[name] = adata if chosen.all() else adata[chosen]
-        later = {
-            name: "it has no data up to the index event"
-            for kind in (measurements, assays)
-            for name, table in kind.items()
-            if len(getattr(table, "obs", table)) == 0 and name not in hidden
-        }
-        outcomes = {n: o for n, o in store.outcomes.items() if n not in hidden}
-        small = dataclasses.replace(
-            store,
-            subjects=store.subjects[columns],
-            visits=cut(store.visits, "visits", "visits"),
-            images=cut(store.images, "images", "images"),
-            assays={n: a for n, a in assays.items() if n not in later},
-            measurements={n: t for n, t in measurements.items() if n not in later},
-            columns={n: c for n, c in store.columns.items() if n in columns or c.role == "unused"},
-            outcomes=outcomes,
-            codes=codes,
-            hidden={**store.hidden, **hidden, **later},
+        definition = self.outcome_definition(
+            name, positive=positive, at_least=at_least, at_most=at_most, where=where
         )
-        return self._build(small, self._position, self._unit, self._within, self._flow)
+        values = definition.values(self._store.subjects.take(self._position))
+        values.index = self.index
+        return values.rename(name) if isinstance(values, pd.Series) else values
 
-    def per_nerve(self) -> Self:
-        """Return the cohort with one row per trigeminal nerve: left and right of each person.
-
-        Returns
-        -------
-        Cohort
-            ``unit`` is "nerve"; `rows` says which nerve is affected.
-        """
-        if self._unit != "subject":
-            raise FormatError(f"per_nerve() starts from a cohort of subjects, found {self._unit}s")
-        within = np.tile(np.array(SIDES, dtype=object), len(self))
-        return self._build(self._store, np.repeat(self._position, 2), "nerve", within, self._flow)
-
-    def per_visit(self) -> Self:
-        """Return the cohort with one row per person and visit of the `visits` table.
+    def outcome_definition(
+        self,
+        name: str,
+        *,
+        positive: Any = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Return the definition behind `outcome`, with the same parameters.
 
         Returns
         -------
-        Cohort
-            ``unit`` is "visit".
+        Outcome
         """
-        if self._unit != "subject":
-            raise FormatError(f"per_visit() starts from a cohort of subjects, found {self._unit}s")
-        codes = self._store.codes["visits"]
-        rank = np.full(len(self._store.subjects), -1)
-        rank[self._position] = np.arange(len(self))
-        rows = np.flatnonzero(rank[codes] >= 0)
-        rows = rows[np.argsort(rank[codes[rows]], kind="stable")]
-        within = self._store.visits["visit"].to_numpy(dtype=object)[rows]
-        return self._build(self._store, codes[rows], "visit", within, self._flow)
+        store = self._store
+        if name in store.hidden and name not in store.outcomes and name not in store.subjects:
+            raise leak(name, store.hidden[name])
+        rule: dict[str, Any] = {"positive": positive, "at_least": at_least, "at_most": at_most}
+        given = {key: value for key, value in rule.items() if value is not None}
+        if name in store.outcomes:
+            if not given and where is None:
+                return store.outcomes[name]
+            base = store.outcomes[name].to_dict()
+            if given:
+                if base.get("kind") == "survival":
+                    raise FormatError(
+                        f"{name!r} is a survival outcome, which takes no {list_some(given)}",
+                        remedy="name its column instead",
+                    )
+                base = {k: v for k, v in base.items() if k not in (*rule, "kind")}
+            return Outcome(**{**base, **given, **({} if where is None else {"where": where})})
+        if name not in store.subjects:
+            raise MissingModalityError(
+                f"this cohort has no outcome {name!r}",
+                remedy=f"outcomes are {list_some(store.outcomes, 12) or 'not defined yet'}; "
+                "a column of `subjects` with a rule (positive=, at_least=, at_most=) works too",
+            )
+        kind: Literal["binary", "number"] = "binary" if given else "number"
+        if kind == "number":
+            values = store.subjects[name].dropna()
+            if not pd.api.types.is_numeric_dtype(values):
+                raise FormatError(
+                    f"column {name!r} is not numeric, so it needs a rule",
+                    remedy=f"say positive=..., one of {list_some(values.unique())}",
+                )
+        return Outcome(column=name, kind=kind, where=where or {}, **given)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Outcomes by name."""
+        return dict(self._store.outcomes)
+
+    @property
+    def truth(self) -> pd.DataFrame:
+        """The hidden truth of a synthetic cohort (columns of role "truth")."""
+        names = [n for n, c in self._store.columns.items() if c.role == "truth"]
+        return self.subjects[names]
+
+
+def _meets(column: pd.Series, condition: Any) -> tuple[np.ndarray, str]:
+    """Tell whose value meets a condition, and how the flow words it when it doesn't."""
+    if callable(condition):
+        answer = condition(column)
+        if isinstance(answer, pd.Series):
+            answer = answer.reindex(column.index)  # by key, however the function sorted it
+        if np.shape(answer) != column.shape or not _is_truth(answer):
+            raise FormatError(
+                f"the condition on {column.name!r} doesn't give one truth value per person",
+                remedy="return a boolean Series, for example with lambda age: age >= 18",
+            )
+        keep = pd.Series(answer, column.index).astype("boolean")
+        text = f"{column.name} outside the criterion"
+    elif pd.api.types.is_list_like(condition):
+        values = sorted(condition, key=str) if isinstance(condition, set) else list(condition)
+        keep = column.isin(values).astype("boolean")
+        text = f"{column.name} is not {' or '.join(map(str, values))}"
+    else:
+        keep = (column == condition).astype("boolean")
+        text = f"{column.name} is not {condition}"
+    return (keep.fillna(False) & column.notna()).to_numpy(dtype=bool), text
+
+
+def _is_truth(answer: Any) -> bool:
+    return pd.api.types.infer_dtype(answer, skipna=True) in ("boolean", "empty")

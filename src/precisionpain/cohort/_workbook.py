@@ -8,6 +8,7 @@ import math
 import re
 import warnings
 import zipfile
+import zlib
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,20 @@ from ..errors import FormatError, list_some
 
 __all__ = ["as_text", "excel_records", "parquet_records"]
 
+# What zipfile, the XML parser and openpyxl raise on damaged workbooks.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ />]")
 
 
@@ -46,7 +61,6 @@ def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[tuple[
         calculated, whose values it therefore lacks.
     """
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -60,7 +74,9 @@ def excel_records(data: bytes, name: str, sheet: int | str) -> tuple[list[tuple[
                 return records, title
             shown = openpyxl.load_workbook(io.BytesIO(data), True, data_only=True)
             values, _ = _sheet(shown, name, sheet)
-    except (zipfile.BadZipFile, KeyError, OSError, SyntaxError, InvalidFileException) as error:
+    except FormatError:
+        raise
+    except _DAMAGE as error:
         raise FormatError(
             f"the file is damaged or not an Excel workbook ({error})",
             where=name,

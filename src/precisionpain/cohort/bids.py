@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import AlignmentError, DataWarning, FormatError, list_some
-from ._entities import parse_name, read_json, sidecar
+from ._entities import read_json, sidecar
 from ._scan import BidsScan, scan_bids
-from .images import check_images
+from .images import check_images, file_state
 from .keys import _canonical, check_ids, check_unique
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .columns import Column
     from .core import Cohort
 
-__all__ = ["BidsScan", "parse_name", "read_bids", "scan_bids", "sidecar"]
+__all__ = ["BidsScan", "read_bids", "scan_bids", "sidecar"]
 
 # Field of dataset_description.json → conventional name in Cohort.meta.
 _META = {"License": "licence", "DatasetDOI": "source", "HowToAcknowledge": "citation"}
@@ -99,7 +99,8 @@ def read_bids(
     ``gender`` becomes "female" and "male" (numbers only when ``participants.json``
     explains them), ``age`` is brought to years, ``site`` is taken as it stands, and
     ``diagnosis`` or else ``group``, when it tells patients from controls, becomes
-    ``diagnosis``. ``.bidsignore`` is respected for images. Source: BIDS specification 1.10.
+    ``diagnosis``. ``.bidsignore`` is respected for images (of the raw data; in it ``*`` also
+    crosses ``/``). Source: BIDS specification 1.10.
 
     Examples
     --------
@@ -180,6 +181,9 @@ def _people(top: Path, participants: str | Path | None, columns: Any) -> Partici
     if not described.is_file():
         described = top / "participants.json"
     people = read_participants(path, read_json(described) if described.is_file() else {}, columns)
+    if os.path.lexists(described) and not described.is_file():
+        reason, _ = file_state(described)
+        people.note("descriptions unused", None, 1, f"participants.json can't be read: {reason}")
     written = people.table.index
     # An id "SUB-01" has its prefix, in a spelling for check_ids to complain about.
     ids = [i if i.casefold().startswith("sub-") else f"sub-{i}" for i in written]

@@ -14,7 +14,8 @@ from ..errors import FormatError, list_some
 from ._cells import Cells, infer_kind
 from ._convert import Problems, check_column, convert, holds_numbers, report
 from ._grid import Grid, clean, read_grid
-from .columns import Column, as_columns
+from ._values import looks_like_date
+from .columns import Column, as_columns, assume_column
 from .keys import check_unique
 
 __all__ = ["DEFAULT_MISSING", "read_clinical_table"]
@@ -110,8 +111,8 @@ def read_clinical_table(
     four cells in five are numbers, the column is one of numbers and the other cells are
     errors; it is one of integers where none has a decimal sign. Codes such as ``007`` are
     no numbers. Dates make a date only where day and month can't be confused. Of the rest,
-    up to 20 different values, on average in two rows each, make a category; more are text,
-    whose role in an unlisted column is ``note``.
+    one or two different values make a category, and so do up to 20 that stand in two rows
+    each on average; more are text, whose role in an unlisted column is ``note``.
 
     Examples
     --------
@@ -190,9 +191,9 @@ class _Table:
         if column.role == "unused":
             self.leave_out(name, column)
             return
-        self.take(name, _cells(self.grid, header, column, self.missing))
+        self.put(name, _cells(self.grid, header, column, self.missing))
 
-    def take(self, name: str, cells: Cells) -> None:
+    def put(self, name: str, cells: Cells) -> None:
         """Add cells, whose kind is inferred where it isn't given."""
         if cells.column.kind is None:
             cells.column = dataclasses.replace(cells.column, kind=infer_kind(cells))
@@ -257,8 +258,11 @@ def _read_keys(
         grid.notes.add(step, len(cells.texts), f"different values, kept as {name!r}", header)
         cells.note(grid.notes)
         stored = int(cells.counts[cells.stored].sum())
-        detail = "stored as numbers, so that zero padding, if there was any, is lost"
-        grid.notes.add("ids made text", stored, detail, header)
+        detail = "stored as numbers: zero padding, if there was any, is lost"
+        grid.notes.add("keys made text", stored, detail, header)
+    dates = sum(map(looks_like_date, set(rows["subject_id"])))
+    detail = "a spreadsheet may have taken ids such as 3-5 for dates"
+    grid.notes.add("ids that look like dates", dates, detail, keys["subject_id"])
     raw = grid.columns[grid.header.index(keys["subject_id"])]
     remedy = "keep one row for each"
     if len(set(raw)) > len(set(rows["subject_id"])):
@@ -312,10 +316,8 @@ def _add_unlisted(
                 remedy="give it a name in the map, pass unlisted='drop', or name the right ids "
                 "with id_column=",
             )
-        kind = infer_kind(cells)
-        # Free text can't be modelled as it stands.
-        cells.column = Column(kind=kind, role="note" if kind == "text" else "predictor")
-        table.take(header, cells)
+        cells.column = assume_column(header, infer_kind(cells))
+        table.put(header, cells)
 
 
 def _convert_all(table: _Table, decimal: str | None, subjects: np.ndarray) -> dict[str, Any]:

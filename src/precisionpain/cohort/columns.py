@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import FormatError, list_some
 
-__all__ = ["Column", "Kind", "Role", "as_columns"]
+__all__ = ["Column", "Kind", "Role", "as_columns", "assume_column"]
 
 Kind = Literal["number", "integer", "duration", "category", "ordinal", "flag", "text", "date"]
 Role = Literal["predictor", "outcome", "truth", "note", "unused"]
@@ -107,6 +108,51 @@ class Column:
                     value = dict(value)
                 record[field.name] = value
         return record
+
+
+# Names that speak of what comes after surgery or injury. A column that nobody declared is
+# barred on suspicion: a barred predictor is noticed and mended, a leak is not.
+_AFTERWARDS = re.compile(
+    r"outcome|follow_?up|post_?(op|surg|treat)|complication|recurr|relapse|respon(se|der)"
+    r"|pain_(reduction|relief|free)|(^|_)bni(_|$)|(^|_)\d+_?(mo|months?|y|yrs?|years?)$"
+)
+
+
+def assume_column(name: str, kind: Kind | None = None) -> Column:
+    """Return what is assumed of a column that nobody declared.
+
+    Parameters
+    ----------
+    name : str
+        Its name or header.
+    kind : str, optional
+        Its kind, where that is known.
+
+    Returns
+    -------
+    Column
+        A predictor; but text and the site are notes, and a name that speaks of outcomes,
+        follow-ups or complications makes it an outcome until somebody declares otherwise.
+
+    Examples
+    --------
+    >>> from precisionpain.cohort import assume_column
+    >>> assume_column("age").role, assume_column("Postsurgery pain reduction (%)").role
+    ('predictor', 'outcome')
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if kind == "text":
+        return Column(kind=kind, role="note")
+    if plain == "site":
+        return Column(kind=kind, role="note", reason="a model that knows the site doesn't travel")
+    if _AFTERWARDS.search(plain):
+        return Column(
+            kind=kind,
+            role="outcome",
+            reason="undeclared, and its name speaks of what comes after the index event; "
+            "declare it with Column(role='predictor') if it was known before",
+        )
+    return Column(kind=kind)
 
 
 def as_columns(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
-from ._base import leak
 from ._selection import Selection
-from ._store import build_store
+from ._store import bar_sources, build_store
+from ._tables import leak
 from .columns import Column, as_columns
 from .flow import Flow
 from .keys import check_ids
@@ -48,6 +49,7 @@ class Cohort(Selection):
     assays : mapping of str to anndata.AnnData, optional
         Observations are samples, with ``subject_id`` (missing only for control samples)
         and optionally ``visit``, ``specimen``, ``plate``, ``sample_type`` in ``obs``.
+        They are held, not copied: don't change them afterwards.
     measurements : mapping of str to pandas.DataFrame, optional
         Derived tables with ``subject_id`` and optionally ``visit``, ``side``, ``run``.
     columns : mapping, optional
@@ -133,103 +135,6 @@ class Cohort(Selection):
     def __iter__(self) -> Iterator[Subject]:
         """Iterate over the people, as `Subject`."""
         return (self.subject(identifier) for identifier in self.subject_ids)
-
-    def outcome(
-        self,
-        name: str,
-        *,
-        positive: Any = None,
-        at_least: float | None = None,
-        at_most: float | None = None,
-        where: Mapping[str, Any] | None = None,
-    ) -> pd.Series | pd.DataFrame:
-        """Return an outcome, one value per row.
-
-        Parameters
-        ----------
-        name : str
-            A named outcome, or a column of `subjects` together with one of the rules below
-            (without a rule, a numeric column is returned as it is).
-        positive : value or sequence, optional
-            Values that count as the event.
-        at_least, at_most : float, optional
-            The event is a value of at least, or at most, this.
-        where : mapping, optional
-            Column → value or values: the people for whom it is defined.
-
-        Returns
-        -------
-        pandas.Series or pandas.DataFrame
-            1.0, 0.0 or NaN (binary), numbers, or the columns ``time`` and ``event``
-            (survival); index as `index`.
-
-        Raises
-        ------
-        MissingModalityError
-            When the cohort has no such outcome or column.
-        LeakageError
-            When this is the view that a model gets (`known_at_index`).
-        """
-        definition = self.outcome_definition(
-            name, positive=positive, at_least=at_least, at_most=at_most, where=where
-        )
-        values = definition.values(self._store.subjects.take(self._position))
-        values.index = self.index
-        return values.rename(name) if isinstance(values, pd.Series) else values
-
-    def outcome_definition(
-        self,
-        name: str,
-        *,
-        positive: Any = None,
-        at_least: float | None = None,
-        at_most: float | None = None,
-        where: Mapping[str, Any] | None = None,
-    ) -> Outcome:
-        """Return the definition behind `outcome`, with the same parameters.
-
-        Returns
-        -------
-        Outcome
-        """
-        store = self._store
-        if name in store.hidden and name not in store.outcomes and name not in store.subjects:
-            raise leak(name, store.hidden[name])
-        rule: dict[str, Any] = {"positive": positive, "at_least": at_least, "at_most": at_most}
-        given = {key: value for key, value in rule.items() if value is not None}
-        if name in store.outcomes:
-            if not given and where is None:
-                return store.outcomes[name]
-            base = store.outcomes[name].to_dict()
-            if given:
-                base = {k: v for k, v in base.items() if k not in rule}
-            return Outcome(**{**base, **given, **({} if where is None else {"where": where})})
-        if name not in store.subjects:
-            raise MissingModalityError(
-                f"this cohort has no outcome {name!r}",
-                remedy=f"outcomes are {list_some(store.outcomes, 12) or 'not defined yet'}; "
-                "a column of `subjects` with a rule (positive=, at_least=, at_most=) works too",
-            )
-        kind: Literal["binary", "number"] = "binary" if given else "number"
-        if kind == "number":
-            values = store.subjects[name].dropna()
-            if not pd.api.types.is_numeric_dtype(values):
-                raise FormatError(
-                    f"column {name!r} is not numeric, so it needs a rule",
-                    remedy=f"say positive=..., one of {list_some(values.unique())}",
-                )
-        return Outcome(column=name, kind=kind, where=where or {}, **given)
-
-    @property
-    def outcomes(self) -> dict[str, Outcome]:
-        """Outcomes by name."""
-        return dict(self._store.outcomes)
-
-    @property
-    def truth(self) -> pd.DataFrame:
-        """The hidden truth of a synthetic cohort (columns of role "truth")."""
-        names = [n for n, c in self._store.columns.items() if c.role == "truth"]
-        return self.subjects[names]
 
     def subject(self, identifier: str) -> Subject:
         """Return one person, read-only; images load when asked for.
@@ -327,7 +232,7 @@ class Cohort(Selection):
             "subjects": self.subjects,
             "visits": self.visits,
             "images": self.images,
-            "assays": {key: self.assays[key] for key in self.assays},
+            "assays": {key: self._assay(key) for key in self.assays},
             "measurements": {key: self.measurements[key] for key in self.measurements},
             "columns": self._store.columns,
             "outcomes": self._store.outcomes,
@@ -346,7 +251,11 @@ class Cohort(Selection):
                 f"tables are added to a cohort of subjects, found one of {self._unit}s",
                 remedy="add the table first, then call per_nerve() or per_visit()",
             )
-        return Cohort(**{**self._parts(), **changes})
+        changed = Cohort(**{**self._parts(), **changes})
+        if not self._store.hidden:
+            return changed
+        store = dataclasses.replace(changed._store, hidden=self._store.hidden)
+        return changed._build(store, changed._position, "subject", None, changed._flow)
 
     def with_measurements(self, name: str, table: pd.DataFrame) -> Cohort:
         """Return the cohort with a derived table added or replaced.
@@ -362,7 +271,7 @@ class Cohort(Selection):
         -------
         Cohort
         """
-        return self._changed(measurements={**self._parts()["measurements"], name: table})
+        return self._changed(measurements={**self.measurements, name: table})
 
     def with_assay(self, name: str, adata: Any) -> Cohort:
         """Return the cohort with an assay added or replaced.
@@ -378,7 +287,8 @@ class Cohort(Selection):
         -------
         Cohort
         """
-        return self._changed(assays={**self._parts()["assays"], name: adata})
+        others = {key: self._assay(key) for key in self.assays}
+        return self._changed(assays={**others, name: adata})
 
     def with_images(self, images: pd.DataFrame) -> Cohort:
         """Return the cohort with further images.
@@ -392,8 +302,9 @@ class Cohort(Selection):
         -------
         Cohort
         """
-        both = pd.concat([self.images, images], ignore_index=True)
-        return self._changed(images=both)
+        if len(self._store.images):
+            images = pd.concat([self.images, images], ignore_index=True)
+        return self._changed(images=images)
 
     def with_columns(
         self,
@@ -401,6 +312,9 @@ class Cohort(Selection):
         columns: Mapping[str, Column | Mapping[str, Any] | str | None] | None = None,
     ) -> Cohort:
         """Return the cohort with clinical columns added or replaced, joined by ``subject_id``.
+
+        A replaced column keeps what is known of it, its role above all, unless `columns`
+        says otherwise.
 
         Parameters
         ----------
@@ -425,10 +339,16 @@ class Cohort(Selection):
             twice = table.index[table.index.duplicated()].unique()
             raise AlignmentError(f"ids stand twice: {list_some(twice)}", where="new columns")
         known = as_columns(table.attrs.get("columns") if columns is None else columns)
-        subjects = self.subjects
-        for name in table:
-            subjects[name] = table[name].reindex(subjects.index)
-        kept = {n: c for n, c in self._store.columns.items() if n not in table}
+        old = self.subjects
+        names = [*old.columns, *(name for name in table if name not in old)]
+        others = old.drop(columns=[name for name in table if name in old])
+        subjects = pd.concat([others, table.reindex(old.index)], axis=1)[names]
+        # A replaced column keeps its role: an outcome doesn't become a predictor by it.
+        kept = {
+            name: column
+            for name, column in self._store.columns.items()
+            if name not in table or column.role != "unused"
+        }
         return self._changed(subjects=subjects, columns={**kept, **known})
 
     def with_outcome(self, name: str, outcome: Outcome | None = None, **definition: Any) -> Cohort:
@@ -461,10 +381,12 @@ class Cohort(Selection):
             if source in self._store.hidden and source not in self._store.subjects:
                 raise leak(source, self._store.hidden[source])
         outcome.values(self.subjects)
-        known = self._store.columns
-        sources = [c for c in outcome.sources if known[c].role == "predictor"]
-        barred = self.without_predictors(sources, f"it defines {name}")
-        return barred._changed(outcomes={**self._store.outcomes, name: outcome})
+        store = dataclasses.replace(
+            self._store,
+            columns=bar_sources(self._store.columns, {name: outcome}),
+            outcomes={**self._store.outcomes, name: outcome},
+        )
+        return self._build(store, self._position, self._unit, self._within, self._flow)
 
     # --- storage and exchange --------------------------------------------------------
 

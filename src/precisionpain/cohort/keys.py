@@ -133,10 +133,10 @@ def check_unique(
         named = [str(position if lines is None else lines[position]) for position in at[:_MOST]]
         more = f" and {len(at) - _MOST} more" if len(at) > _MOST else ""
         listed = ", ".join(named) + more if more else f"{', '.join(named[:-1])} and {named[-1]}"
-        name = ", ".join(map(repr, one)) if isinstance(one, tuple) else repr(one)
-        shown.append(f"{name} ({unit} {listed})")
+        shown.append(f"{one!r} ({unit} {listed})")
     rest = f"; and {len(repeated) - _MOST} more" if len(repeated) > _MOST else ""
-    count = f"{len(repeated)} ids occur" if len(repeated) > 1 else "1 id occurs"
+    noun = "key" if isinstance(ids[0], tuple) else "id"
+    count = f"{len(repeated)} {noun}s occur" if len(repeated) > 1 else f"1 {noun} occurs"
     raise AlignmentError(
         f"{count} more than once: {'; '.join(shown)}{rest}",
         where=table,

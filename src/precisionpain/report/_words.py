@@ -19,6 +19,11 @@ def interval(result: CVResult) -> str:
     return f"{a.auc:.2f} ({a.confidence:.0%} CI {a.ci_low:.2f} to {a.ci_high:.2f})"
 
 
+def signed(x: float, digits: int = 2) -> str:
+    """Return a number with its sign, a true minus where it is negative."""
+    return f"{x:+.{digits}f}".replace("-", "−")
+
+
 def p_text(p: float) -> str:
     """Return ``p = 0.034`` or ``p < 0.001``."""
     text = format_p(p)
@@ -69,7 +74,7 @@ def _others(study: Study) -> str:
     table = study.comparisons.set_index("model")
     rows = table.loc[[study.results[name].name for name in names]]
     apart = [
-        f"{model} ({row.difference:+.2f} per fold, {p_text(row.p_corrected)})"
+        f"{model} ({signed(row.difference)} per fold, {p_text(row.p_corrected)})"
         for model, row in rows.iterrows()
         if not row.ci_low <= 0 <= row.ci_high
     ]
@@ -94,12 +99,12 @@ def _references(study: Study) -> str:
         if unknown:
             text += f" ({unknown} unknown, imputed)"
         if not np.isfinite(found.ci_low):
-            text += f"; the {study.primary.name} minus this is {-found.mean:+.2f} per fold"
+            text += f"; the {study.primary.name} minus this is {signed(-found.mean)} per fold"
         else:
             shown = "" if found.ci_low > 0 or found.ci_high < 0 else ", no demonstrable difference"
             text += (
-                f"; the {study.primary.name} minus this is {-found.mean:+.2f} per fold "
-                f"({-found.ci_high:+.2f} to {-found.ci_low:+.2f}){shown}"
+                f"; the {study.primary.name} minus this is {signed(-found.mean)} per fold "
+                f"({signed(-found.ci_high)} to {signed(-found.ci_low)}){shown}"
             )
         if name in study.other_people:
             own = study.other_people[name]
@@ -133,13 +138,13 @@ def _fit(study: Study) -> str:
                 f"{study.primary.name} has an AUC of {interval(result)}."
             )
     c = study.primary.calibration
+    whose = f"The calibration slope of the {study.primary.name}"
     if not np.isfinite(c.slope_low):
-        return f"Its calibration slope is {c.slope:.2f} (ideal 1), without an interval."
+        return f"{whose} is {c.slope:.2f} (ideal 1), without an interval."
     fits = c.slope_low <= 1 <= c.slope_high
-    return (
-        f"Its calibration slope is {c.slope:.2f} ({c.slope_low:.2f} to {c.slope_high:.2f}; ideal "
-        f"1){'' if fits else ': the probabilities are not to be taken at face value'}."
-    )
+    limits = f"{c.slope_low:.2f} to {c.slope_high:.2f}; ideal 1"
+    value = "" if fits else ": the probabilities are not to be taken at face value"
+    return f"{whose} is {c.slope:.2f} ({limits}){value}.".replace("-", "−")
 
 
 def methods(study: Study) -> str:

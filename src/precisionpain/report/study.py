@@ -281,6 +281,8 @@ def run_study(
     notes: list[str] = []
     with clock("references on other people"):
         others = dict(on_other_people(analysed, outcome, references, permutations, options, notes))
+        for result in others.values():
+            result.to_dict()
     with clock("sites"):
         sites = on_other_sites(analysed, outcome, y, site, names, exclude, options, notes)
     clock.close()

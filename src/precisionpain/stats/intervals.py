@@ -432,7 +432,7 @@ def wilson(
     Returns
     -------
     low, high : numpy.ndarray
-        Limits; NaN where n = 0.
+        Limits, single numbers for single numbers; NaN where n = 0.
 
     Raises
     ------
@@ -462,4 +462,4 @@ def wilson(
     # Exactly 0 at k = 0 and 1 at k = n, where rounding would leave 1e-17.
     low = np.where(successes == 0, np.where(trials > 0, 0.0, np.nan), centre - half)
     high = np.where((successes == trials) & (trials > 0), 1.0, centre + half)
-    return low, high
+    return low[()], high[()]

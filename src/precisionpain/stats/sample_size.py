@@ -7,6 +7,7 @@ import functools
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, xlogy
 
 from ..errors import FormatError
@@ -85,6 +86,13 @@ class SampleSizeVerdict:
         return self.sentence
 
 
+@functools.lru_cache(maxsize=1)
+def _normal_quadrature() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes and weights for means over the standard normal distribution."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+    return nodes, weights / weights.sum()
+
+
 @functools.lru_cache(maxsize=256)
 def cox_snell_r2(prevalence: float, c_statistic: float) -> float:
     """Return the Cox–Snell R² that goes with a C statistic.
@@ -124,8 +132,7 @@ def cox_snell_r2(prevalence: float, c_statistic: float) -> float:
     if not 0.5 < c_statistic < 1:
         raise FormatError(f"c_statistic lies between 0.5 and 1, found {c_statistic!r}")
     distance = float(np.sqrt(2) * ndtri(c_statistic))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
-    weights = weights / weights.sum()
+    nodes, weights = _normal_quadrature()
     intercept = np.log(prevalence / (1 - prevalence)) - distance**2 / 2
     log_likelihood = 0.0
     for event, share in ((True, prevalence), (False, 1 - prevalence)):

@@ -163,7 +163,12 @@ def _pairwise_smd(parts: list[Any], kind: Literal["number", "category"]) -> floa
     return max(abs(standardized_mean_difference(a, b, kind=kind)) for a, b in pairs)
 
 
+_TOO_FEW_GROUPS = _Test(note="not tested: fewer than two groups")
+
+
 def _test_numbers(parts: list[NDArray[np.float64]], names: list[str]) -> _Test:
+    if len(names) < 2:
+        return _TOO_FEW_GROUPS
     few = [name for name, part in zip(names, parts, strict=True) if len(part) < 2]
     if few:
         return _Test(note=f"not tested: fewer than 2 values in {list_some(few)}")
@@ -178,6 +183,8 @@ def _test_numbers(parts: list[NDArray[np.float64]], names: list[str]) -> _Test:
 
 
 def _test_categories(values: pd.Series, codes: NDArray[np.intp], names: list[str]) -> _Test:
+    if len(names) < 2:
+        return _TOO_FEW_GROUPS
     parts = [values[(codes == g) & values.notna()].astype(object) for g in range(len(names))]
     empty = [name for name, part in zip(names, parts, strict=True) if part.empty]
     if empty:
@@ -225,6 +232,10 @@ def _format_numbers(digits: int, use_median: bool) -> Callable[[dict[str, Any]],
 
 def _format_count(record: dict[str, Any]) -> str:
     return f"{record['count']} ({record['share']:.1%})" if record["n"] else _NOTHING
+
+
+def _format_statistic(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _is_skewed(numbers: NDArray[np.float64]) -> bool:
@@ -359,6 +370,8 @@ def table_one(
             notes.append(f"{name!r} left out: {kind}.")
             continue
         label = str(labels.get(name, name)) + (f", {units[name]}" if name in units else "")
+        if any(row[0] == label for row in rows):
+            raise FormatError(f"two columns are labelled {label!r}")
         missing = values.isna().to_numpy()
         base = {
             group: {"n": int((mask & ~missing).sum()), "missing": int((mask & missing).sum())}
@@ -376,7 +389,7 @@ def table_one(
                 for group, mask in masks.items()
             }
             form = _format_numbers(digits, use_median)
-            if names:
+            if by is not None:
                 parts = [numbers[(codes == g) & ~missing] for g in range(len(names))]
                 tests[label] = _test_numbers(parts, names)
         else:
@@ -392,7 +405,7 @@ def table_one(
                     for group, k in counts.items()
                 }
             form = _format_count
-            if names:
+            if by is not None:
                 tests[label] = _test_categories(values, codes, names)
         total = int(missing.sum())
         for level, records in lines.items():
@@ -411,7 +424,7 @@ def table_one(
         index=pd.Index(list(tests), name="variable"),
         columns=[field.name for field in dataclasses.fields(_Test)],
     )
-    if names:
+    if by is not None:
         _attach(table, results, p_values, smd)
         shown = results["note"] if p_values else results["note"].iloc[:0]
         notes += [f"{label}: {note}." for label, note in shown.items() if note]
@@ -427,7 +440,7 @@ def _attach(table: pd.DataFrame, results: pd.DataFrame, p_values: bool, smd: boo
         table[column] = formatted.where(first, "")
 
     if p_values:
-        place("statistic", lambda value: "" if np.isnan(value) else f"{value:.6g}")
+        place("statistic", _format_statistic)
         place("p_value", format_p)
     if smd:
         place("smd", lambda value: "" if np.isnan(value) else f"{value:.3f}")

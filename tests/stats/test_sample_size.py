@@ -57,13 +57,23 @@ def test_r2_is_symmetric_in_the_classes_and_below_its_maximum(prevalence, c):
 
 
 def test_the_published_worked_example():
-    # Riley et al. 2020, a model of pre-eclampsia-like size: R2 0.288, prevalence 0.174 and 24
-    # parameters need 623, 662 and 221 people. The C statistic that has this R2 is found here.
+    # A diagnostic model for Chagas disease (Riley et al. 2019): R2 0.288, prevalence 0.174
+    # and 24 parameters need 623, 662 and 221 people, 4.8 events per parameter. The C
+    # statistic that has this R2 is found here.
     c = brentq(lambda value: cox_snell_r2(0.174, value) - 0.288, 0.6, 0.99, xtol=1e-13)
     need = minimum_sample_size(0.174, c, 24)
     assert (need.n_shrinkage, need.n_optimism, need.n_risk) == (623, 662, 221)
     assert need.n == 662
     assert need.events_per_parameter == pytest.approx(4.8, abs=0.01)
+
+
+def test_a_c_statistic_gives_what_pmsampsize_simulates():
+    # Its own tests expect 615, 660 and 221 for C = 0.89, from a million simulated people:
+    # a standard error of R2 of about 0.0006 is 1.6 and 0.3 people.
+    need = minimum_sample_size(0.174, 0.89, 24)
+    assert need.n_shrinkage == pytest.approx(615, abs=3)
+    assert need.n_optimism == pytest.approx(660, abs=1)
+    assert need.n_risk == 221
 
 
 def test_ten_and_five_parameters_at_a_quarter_and_075():

@@ -159,9 +159,7 @@ def test_fast_metrics_equal_the_plain_statistics_on_the_same_resamples():
         n_boot=200,
         random_state=3,
     )
-    slow = bootstrap_interval(
-        auc, y, p, groups=subject, stratify=y, n_boot=200, random_state=3
-    )
+    slow = bootstrap_interval(auc, y, p, groups=subject, stratify=y, n_boot=200, random_state=3)
     for one, two in (("auc", "slow_auc"), ("brier", "slow_brier"), ("scaled", "slow_scaled")):
         for name in ("estimate", "ci_low", "ci_high", "se"):
             assert getattr(fast[one], name) == pytest.approx(getattr(fast[two], name), abs=1e-12)
@@ -261,10 +259,14 @@ def test_errors_of_the_statistic_on_the_data_are_not_hidden():
         (lambda: bootstrap_metrics([0, 1], [0.1, 0.9], ["f1"]), r"unknown measures \['f1'\].*auc"),
         (lambda: bootstrap_metrics([0, 1], [-1, 3]), "brier needs probabilities"),
         (
-            lambda: bootstrap_interval(
-                lambda v: auc(v > 1, v), [1, 2, 3, 1], method="bca", stratify=[0, 1, 1, 0]
-            ).estimate
-            and bootstrap_interval(lambda v: auc(v > 1, v), [1, 2], stratify=[0, 1], method="bca"),
+            lambda: (
+                bootstrap_interval(
+                    lambda v: auc(v > 1, v), [1, 2, 3, 1], method="bca", stratify=[0, 1, 1, 0]
+                ).estimate
+                and bootstrap_interval(
+                    lambda v: auc(v > 1, v), [1, 2], stratify=[0, 1], method="bca"
+                )
+            ),
             "undefined when one subject is left out",
         ),
     ],

@@ -1,0 +1,104 @@
+"""How the documentation is built; `make docs` turns every warning into an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import precisionpain
+
+HERE = Path(__file__).resolve().parent
+
+# One thread per kernel: the matrices of the examples are small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# --- the real data: pages that need them say so where they are absent -----------------------
+
+_data = Path(os.environ.get("PRECISIONPAIN_DATA", HERE.parent.parent / "shared" / "data"))
+HAS_REAL_DATA = (_data / "tn_ds005713").is_dir()
+NEEDS_REAL_DATA = ["tutorials/real_cohort.md"]
+if HAS_REAL_DATA:
+    os.environ["PRECISIONPAIN_DATA"] = str(_data)
+
+# --- project --------------------------------------------------------------------------------
+
+project = "precisionpain"
+author = "The precisionpain developers"
+copyright = "The precisionpain developers, Apache-2.0"
+release = version = precisionpain.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+# Docstrings write names in single backticks.
+default_role = "py:obj"
+
+if os.environ.get("PRECISIONPAIN_DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+    }
+
+# --- reference ------------------------------------------------------------------------------
+
+autosummary_generate = True
+autosummary_imported_members = True
+autodoc_typehints = "none"  # the numpydoc sections give the types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+# --- pages and notebooks --------------------------------------------------------------------
+
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_excludepatterns = [] if HAS_REAL_DATA else NEEDS_REAL_DATA
+nb_merge_streams = True
+myst_substitutions = {
+    "real_data": (
+        ":::{note}\nEverything below was computed from the real tables when these pages were "
+        "built.\n:::"
+        if HAS_REAL_DATA
+        else ":::{warning}\n**Not executed here: the data are absent.** Get them with "
+        "`precisionpain.datasets.fetch_ds005713`, set the environment variable "
+        "`PRECISIONPAIN_DATA` to the folder that holds `tn_ds005713`, and build again. The code "
+        "below is what would run; its results are missing.\n:::"
+    )
+}
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# --- HTML -----------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"precisionpain {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "precisionpain"},
+    "navbar_align": "left",
+    "navigation_with_keys": False,
+    "show_nav_level": 2,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": []}

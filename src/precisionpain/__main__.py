@@ -1,0 +1,7 @@
+"""``python -m precisionpain`` is the command ``precisionpain``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
