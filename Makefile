@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	rm -rf demo-report
-	$(BIN)/precisionpain run sample_tn --outcome mvd_response --out demo-report/sample_tn
+	$(BIN)/precisionpain sample tn demo-data/sample_tn --n 200
+	$(BIN)/precisionpain run demo-data/sample_tn --outcome mvd_response --out demo-report/sample_tn
 	@if [ -d "$(DATA)" ]; then \
 	  $(BIN)/precisionpain run "$(DATA)" --outcome mvd_response --out demo-report/ds005713; \
 	else \
@@ -53,4 +53,4 @@ bench: setup
 	$(BIN)/python -m pytest benchmarks -m 'not gpu' --benchmark-only
 
 clean:
-	rm -rf $(VENV) docs/_build demo-report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) docs/_build demo-data demo-report .pytest_cache .mypy_cache .ruff_cache

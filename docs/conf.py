@@ -53,7 +53,8 @@ if os.environ.get("PRECISIONPAIN_DOCS_INTERSPHINX"):
 # --- reference ------------------------------------------------------------------------------
 
 autosummary_generate = True
-autosummary_imported_members = True
+# Names that differ in case only would share a file on some disks.
+autosummary_filename_map = {"precisionpain.stats.Calibration": "precisionpain.stats.Calibration-class"}
 autodoc_typehints = "none"  # the numpydoc sections give the types
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

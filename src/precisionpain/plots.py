@@ -75,7 +75,7 @@ def mark_synthetic(ax: Axes) -> Axes:
     """
     ax.text(
         0.5, 0.5, "SYNTHETIC DATA", transform=ax.transAxes, ha="center", va="center",
-        fontsize=22, fontweight="bold", color=PALETTE[1], alpha=0.16, rotation=24, zorder=0.5,
+        fontsize=22, fontweight="bold", color=PALETTE[1], alpha=0.16, rotation=24, zorder=10,
         gid="synthetic",
     )  # fmt: skip
     return ax
@@ -102,7 +102,7 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ax: Axes | None = 
     >>> ax.get_xlabel()
     'False-positive rate (1 − specificity)'
     """
-    ax = styled(ax, (5.2, 6.0), "ROC curve, pooled over the test folds")
+    ax = styled(ax, (5.2, 6.5), "ROC curve, pooled over the test folds")
     ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DASHED, label="chance: AUC 0.50")
     for number, (name, (y, p)) in enumerate(curves.items()):
         event, score = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
@@ -117,7 +117,7 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ax: Axes | None = 
             lw=2,
             label=f"{name}: AUC {area.auc:.2f} ({area.ci_low:.2f} to {area.ci_high:.2f})",
         )
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
     label(ax, "False-positive rate (1 − specificity)", "True-positive rate (sensitivity)")
     legend(ax, loc="upper left", bbox_to_anchor=(0, -0.13), borderaxespad=0)
     return ax
@@ -150,7 +150,7 @@ def calibration(y: ArrayLike, p: ArrayLike, *, name: str = "", ax: Axes | None =
     >>> ax.get_title(loc="left")
     'Calibration: ridge'
     """
-    ax = styled(ax, (5.2, 5.2), f"Calibration: {name}" if name else "Calibration")
+    ax = styled(ax, (5.2, 6.0), f"Calibration: {name}" if name else "Calibration")
     event, risk = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
     ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DASHED, label="ideal")
     if len(np.unique(risk)) > 2:
@@ -174,7 +174,7 @@ def calibration(y: ArrayLike, p: ArrayLike, *, name: str = "", ax: Axes | None =
                 va="center", fontsize=7.5, color=MUTED)  # fmt: skip
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.15, 1.15), yticks=np.linspace(0, 1, 6))
     label(ax, "Predicted probability", "Observed share")
-    legend(ax, loc="best")
+    legend(ax, loc="upper left", bbox_to_anchor=(0, -0.13), borderaxespad=0)
     return ax
 
 

@@ -127,6 +127,13 @@ def test_stratified_bca_equals_scipy_with_two_samples():
     assert limits == pytest.approx(tuple(reference.confidence_interval), abs=1e-12)
 
 
+def test_bca_has_no_limits_when_all_replicates_lie_on_one_side():
+    assert np.isnan(_limits(np.array([1.0, 2.0, 3.0]), 0.5, 0.95, 0.1)).all()
+    assert np.isnan(_limits(np.array([1.0, 2.0, 3.0]), 9.0, 0.95, 0.0)).all()
+    # A statistic that never varies has itself as both limits.
+    assert _limits(np.ones(5), 1.0, 0.95, 0.0) == (1.0, 1.0)
+
+
 def test_bca_end_to_end_agrees_with_scipy():
     values = np.random.default_rng(0).exponential(size=50)
     found = bootstrap_interval(np.mean, values, method="bca", n_boot=4000, random_state=0)
@@ -178,9 +185,9 @@ def test_fast_auc_counts_ties_half():
 def test_two_thousand_replicates_are_fast():
     y, p = sample()
     bootstrap_metrics(y, p, n_boot=10)
-    start = time.perf_counter()
+    start = time.process_time()
     found = bootstrap_metrics(y, p, ("auc", "brier"), n_boot=2000, random_state=0)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert found["auc"].n_boot == 2000
 
 
@@ -259,13 +266,8 @@ def test_errors_of_the_statistic_on_the_data_are_not_hidden():
         (lambda: bootstrap_metrics([0, 1], [0.1, 0.9], ["f1"]), r"unknown measures \['f1'\].*auc"),
         (lambda: bootstrap_metrics([0, 1], [-1, 3]), "brier needs probabilities"),
         (
-            lambda: (
-                bootstrap_interval(
-                    lambda v: auc(v > 1, v), [1, 2, 3, 1], method="bca", stratify=[0, 1, 1, 0]
-                ).estimate
-                and bootstrap_interval(
-                    lambda v: auc(v > 1, v), [1, 2], stratify=[0, 1], method="bca"
-                )
+            lambda: bootstrap_interval(
+                lambda v: auc(v > 1, v), [1, 2], stratify=[0, 1], method="bca"
             ),
             "undefined when one subject is left out",
         ),

@@ -241,7 +241,7 @@ def _build(
             "the file holds nothing but blank lines", where=grid.name, remedy="check its content"
         )
     blank = len(records) - len(filled)
-    grid.notes.add("blank lines skipped", blank, f"{blank} of {len(records)} {grid.unit}s")
+    grid.notes.add("blank lines skipped", blank, "empty, or nothing but delimiters and spaces")
     headline = lines[filled[0]]
     raw = as_text(records[filled[0]])[0]
     header = [clean(text) for text in raw]

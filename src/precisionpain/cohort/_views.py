@@ -14,6 +14,7 @@ from ._base import CohortBase
 from ._checks import SIDES
 from ._tables import as_names, leak
 from .flow import Flow
+from .outcomes import Outcome
 
 
 class Views(CohortBase):
@@ -71,15 +72,21 @@ class Views(CohortBase):
         chosen = set(visits)
         columns = [
             name
-            for name in store.subjects
+            for name in store.subjects.columns
             if store.columns[name].visit in {None, *chosen}
             or store.columns[name].role in ("outcome", "truth")
         ]
         gone = {
-            name: "it belongs to another visit" for name in store.subjects if name not in columns
+            name: "it belongs to another visit"
+            for name in store.subjects.columns
+            if name not in columns
         }
         return self._restricted(
-            columns, lambda visit: visit.isin(chosen), gone, "it has no data of that visit"
+            columns,
+            lambda visit: visit.isin(chosen),
+            gone,
+            "it has no data of that visit",
+            outcomes=store.outcomes,
         )
 
     def known_at_index(self, *, allow: Sequence[str] = ()) -> Self:
@@ -116,7 +123,12 @@ class Views(CohortBase):
             return visit.isin(fine)
 
         return self._restricted(
-            columns, keep, hidden, "it has no data up to the index event", whole=allowed
+            columns,
+            keep,
+            hidden,
+            "it has no data up to the index event",
+            outcomes={},
+            whole=allowed,
         )
 
     def without_predictors(self, names: Sequence[str], reason: str) -> Self:
@@ -165,6 +177,7 @@ class Views(CohortBase):
         hidden: Mapping[str, str],
         nothing: str,
         *,
+        outcomes: Mapping[str, Outcome],
         whole: Collection[str] = (),
     ) -> Self:
         """Build the cohort over fewer columns and visits; the tables are filtered once.
@@ -201,7 +214,6 @@ class Views(CohortBase):
             if not (codes[f"{kind}/{name}"] >= 0).any()
             and (store.codes[f"{kind}/{name}"] >= 0).any()
         }
-        outcomes = {n: o for n, o in store.outcomes.items() if n not in hidden}
         small = dataclasses.replace(
             store,
             subjects=store.subjects[columns],

@@ -114,6 +114,10 @@ def read_clinical_table(
     one or two different values make a category, and so do up to 20 that stand in two rows
     each on average; more are text, whose role in an unlisted column is ``note``.
 
+    A date is read in ISO form, with the year first, with the name of the month, as
+    ``31.12.2021`` with points, or where day and month can't be confused; ``03/04/2021`` is an
+    error. Levels are matched as `Column` says.
+
     Examples
     --------
     >>> import pathlib, tempfile

@@ -155,9 +155,6 @@ class Cohort(Selection):
         """
         from .subject import Subject
 
-        ids = self._store.subjects.index
-        if identifier not in ids or not self._membership()[ids.get_loc(identifier)]:
-            check_ids(pd.Index([identifier]), self.subject_ids, table="cohort.subject")
         return Subject(self, identifier)
 
     def table_one(

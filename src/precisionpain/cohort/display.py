@@ -20,10 +20,10 @@ def _lines(cohort: Cohort) -> list[tuple[str, str]]:
     people = f"{cohort.n_subjects} subjects"
     if cohort.unit != "subject":
         people = f"{len(cohort)} {cohort.unit}s of {people}"
-    if "diagnosis" in subjects:
+    if "diagnosis" in subjects and len(subjects):
         people += f" ({_counts(subjects['diagnosis'])})"
     lines = [("people", people)]
-    if "site" in subjects:
+    if "site" in subjects and len(subjects):
         lines.append(("sites", _counts(subjects["site"])))
     schedule = cohort.schedule
     if len(schedule):
@@ -64,8 +64,8 @@ def _lines(cohort: Cohort) -> list[tuple[str, str]]:
 
 
 def _counts(values: pd.Series, most: int = 6) -> str:
-    counts = values.value_counts(dropna=False)
-    parts = [f"{'missing' if pd.isna(k) else k} {n}" for k, n in counts.head(most).items()]
+    counts = values.astype(object).where(values.notna(), "missing").value_counts()
+    parts = [f"{value} {n}" for value, n in counts.head(most).items()]
     if len(counts) > most:
         parts.append(f"{len(counts) - most} more")
     return ", ".join(parts)
@@ -75,11 +75,11 @@ def _outcome(cohort: Cohort, name: str) -> str:
     definition = cohort.outcomes[name]
     try:
         values = definition.values(cohort.subjects)
-    except PrecisionPainError:
+    except (PrecisionPainError, TypeError, ValueError):
         return f"{name} (not computable)"
     if isinstance(values, pd.DataFrame):
-        known = values.dropna()
-        return f"{name} {int(known['event'].sum())} events in {len(known)}"
+        events = values["event"].dropna()
+        return f"{name} {int(events.sum())} events in {len(events)}"
     known = values.dropna()
     if definition.kind == "number":
         return f"{name} {len(known)}"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, MissingModalityError, list_some
+from .keys import check_ids
 
 if TYPE_CHECKING:
     from .core import Cohort
@@ -30,6 +31,11 @@ class Subject:
     identifier : str
         Subject id.
 
+    Raises
+    ------
+    AlignmentError
+        When the id is unknown.
+
     Examples
     --------
     >>> import pandas as pd
@@ -41,8 +47,13 @@ class Subject:
 
     __slots__ = ("_one",)
 
+    _one: Cohort
+
     def __init__(self, cohort: Cohort, identifier: str) -> None:
-        position = cohort._store.subjects.index.get_indexer(pd.Index([identifier]))
+        wanted = pd.Index([identifier], dtype=object)
+        position = cohort._store.subjects.index.get_indexer(wanted)
+        if position[0] < 0 or not cohort._membership()[position[0]]:
+            check_ids(wanted, cohort.subject_ids, table="cohort.subject")
         one = cohort._build(cohort._store, position, "subject", None, cohort.flow)
         object.__setattr__(self, "_one", one)
 
@@ -50,7 +61,11 @@ class Subject:
         raise AttributeError("a Subject is read-only")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Subject, (self._one, self.id)
+        # A worker gets this person's data, not the whole cohort's.
+        one = self._one
+        store = one._store.only(int(one._position[0]))
+        alone = one._build(store, np.zeros(1, dtype=np.intp), "subject", None, one.flow)
+        return Subject, (alone, self.id)
 
     @property
     def id(self) -> str:
@@ -153,11 +168,13 @@ class Subject:
         if len(found) > 1:
             telling = [c for c in found if c not in ("path", "sha256", "bytes", "sidecar")]
             telling = [c for c in telling if found[c].astype(str).nunique() > 1]
+            known = [f"{c}={list_some(found[c].unique())}" for c in telling]
             raise AlignmentError(
                 f"{len(found)} images {contrast!r} match",
                 where=f"subject {self.id!r}",
-                remedy="say which: "
-                + ", ".join(f"{c}={list_some(found[c].unique())}" for c in telling),
+                remedy=f"say which: {', '.join(known)}"
+                if known
+                else "give the images table a column that tells them apart, for example `run`",
             )
         return found.iloc[0]
 
@@ -172,17 +189,23 @@ class Subject:
             Hexadecimal, 32 characters.
         """
         digest = hashlib.blake2b(digest_size=16)
-        tables = [self._one.subjects, self.visits, self.images]
-        tables += [self.measurements[name] for name in sorted(self.measurements)]
-        for table in tables:
-            digest.update(table.to_json(orient="split", date_format="iso").encode())
-        for name in sorted(self.assays):
-            adata = self.assays[name]
-            own = adata[adata.obs["subject_id"].notna().to_numpy()]
-            values = own.X.toarray() if hasattr(own.X, "toarray") else np.asarray(own.X)
-            digest.update(f"{name}{list(own.obs_names)}{list(own.var_names)}".encode())
-            digest.update(np.ascontiguousarray(values).tobytes())
-        for path in self.images.loc[self.images["present"], "path"]:
+        one = self._one
+        tables = {"subjects": one.subjects, "visits": one.visits, "images": one.images}
+        tables |= {f"measurements/{name}": one.measurements[name] for name in one.measurements}
+        matrices: dict[str, Any] = {}
+        for name in one.assays:
+            adata = one.assays[name]
+            tables |= {f"obs of {name}": adata.obs, f"var of {name}": adata.var}
+            matrices |= {f"{name}/X": adata.X}
+            matrices |= {f"{name}/{layer}": adata.layers[layer] for layer in adata.layers}
+        for name, table in sorted(tables.items()):
+            digest.update(f"{name} {table.dtypes.to_dict()}".encode())
+            digest.update(pd.util.hash_pandas_object(table).to_numpy().tobytes())
+        for name, matrix in sorted(matrices.items()):
+            values = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+            digest.update(f"{name} {values.dtype} {values.shape}".encode())
+            digest.update(values.tobytes())
+        for path in one.images.loc[one.images["present"], "path"]:
             try:
                 state = os.stat(path)
                 digest.update(f"{path}{state.st_size}{state.st_mtime_ns}".encode())

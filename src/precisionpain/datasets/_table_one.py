@@ -42,10 +42,43 @@ TABLE_ONE = {
 _TOP = 100
 AGES = (18, 67)
 _REACH = 40  # how far a rating may move from where it was drawn
-_HEAT = 0.8
-_ATTEMPTS, _DRAWS = 20, 100
+_ATTEMPTS, _DRAWS, _SWEEPS = 30, 100, 30
+_HEAT, _COOLING = 3.0, 0.85
 _TOLERANCE = 0.0195  # of means and SDs
 _SCALE = np.arange(_TOP + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Goal:
+    """What a column of one group must reach; `lower` counts the other group's lower values."""
+
+    mean: float
+    sd: float
+    w: float | None = None
+    lower: np.ndarray | None = None
+
+    def distance(self, count: np.ndarray, old: int, new: np.ndarray) -> np.ndarray:
+        """Say how far off the group would be if one person went from the old to a new value.
+
+        In units of the tolerance; `count` holds the people with each value.
+        """
+        n = count.sum()
+        mean = (count @ _SCALE - old + new) / n
+        squares = count @ _SCALE**2 - old**2 + new**2
+        sd = np.sqrt(np.maximum(squares - n * mean**2, 0) / (n - 1))
+        far = (np.abs(mean - self.mean) + np.abs(sd - self.sd)) / _TOLERANCE
+        if self.w is not None and self.lower is not None:
+            w = count @ self.lower - self.lower[old] + self.lower[new]
+            far = far + 2 * np.abs(w - self.w)
+        return far
+
+    def met(self, count: np.ndarray) -> bool:
+        n = count.sum()
+        mean = count @ _SCALE / n
+        sd = np.sqrt((count @ _SCALE**2 - n * mean**2) / (n - 1))
+        if max(abs(mean - self.mean), abs(sd - self.sd)) > _TOLERANCE:
+            return False
+        return self.w is None or abs(count @ self.lower - self.w) <= 0.5
 
 
 def ratings(chronic: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
@@ -71,47 +104,43 @@ def ratings(chronic: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         When the table could not be met, which would be a fault of the library.
     """
     exact = (int(chronic.sum()), int((~chronic).sum())) == (N_CHRONIC, N_RECOVERED)
-    zero, top = np.zeros(len(chronic)), np.full(len(chronic), _TOP)
     blocks: list[pd.DataFrame] = []
-    for names, draw, low, high, least in (
-        (["age"], _age, zero + AGES[0], zero + AGES[1], zero),
-        (["head_baseline", "neck_baseline", "max_baseline"], _baseline, zero, top, zero),
+    # Lowest and highest value of the recovered and of the chronic, and the least of the maximum.
+    for names, draw, limits in (
+        (["age"], _age, ((*AGES, 0), (*AGES, 0))),
+        (["head_baseline", "neck_baseline", "max_baseline"], _baseline, ((0, _TOP, 0),) * 2),
         (
             ["head_12mo", "neck_12mo", "max_12mo"],
             _later,
-            zero,
-            np.where(chronic, _TOP, CHRONIC_FROM - 1),
-            np.where(chronic, CHRONIC_FROM, 0),
+            ((0, CHRONIC_FROM - 1, 0), (0, _TOP, CHRONIC_FROM)),
         ),
     ):
-        table = [TABLE_ONE[name] for name in names]
-        bounds = np.column_stack([low, high, least])
-        free = draw(chronic, rng)
+        rows = [TABLE_ONE[name] for name in names]
+        values = np.zeros((len(chronic), len(names)))
         if exact:
-            free = _matched(draw, chronic, table, bounds, rng)
-        blocks.append(pd.DataFrame(_with_maximum(free), columns=names))
+            # The recovered first: they have no W to mind, the chronic are then fitted to them.
+            goals = [_Goal(*row.recovered) for row in rows]
+            values[~chronic] = _fitted(draw, chronic[~chronic], goals, limits[0], rng)
+            lower = [_lower(_count(column)) for column in values[~chronic].T]
+            goals = [_Goal(*row.chronic, row.w, low) for row, low in zip(rows, lower, strict=True)]
+            values[chronic] = _fitted(draw, chronic[chronic], goals, limits[1], rng)
+        else:
+            values[:] = _with_maximum(draw(chronic, rng))
+        blocks.append(pd.DataFrame(values, columns=names))
     return pd.concat(blocks, axis=1)
-
-
-def _matched(
-    draw: Callable[[np.ndarray, np.random.Generator], np.ndarray],
-    chronic: np.ndarray,
-    rows: list[Row],
-    bounds: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Draw until something is near the table, and bring it there."""
-    for _ in range(_ATTEMPTS):
-        drawn = [draw(chronic, rng) for _ in range(_DRAWS)]
-        nearest = min(drawn, key=lambda free: _total_distance(free, chronic, rows))
-        free = _anneal(nearest, chronic, rows, bounds, rng)
-        if free is not None:
-            return free
-    raise PrecisionPainError("no ratings found that meet Table 1", remedy="report the seed")
 
 
 def _with_maximum(free: np.ndarray) -> np.ndarray:
     return np.column_stack([free, free.max(axis=1)]) if free.shape[1] == 2 else free
+
+
+def _count(values: np.ndarray) -> np.ndarray:
+    return np.bincount(values.astype(int), minlength=_TOP + 1)
+
+
+def _lower(count: np.ndarray) -> np.ndarray:
+    """Count, for each value, those of a group that are lower, and half of those that equal it."""
+    return np.cumsum(count) - 0.5 * count
 
 
 def _moments(name: str, chronic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,99 +180,58 @@ def _later(chronic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.column_stack([np.where(head, worse, other), np.where(head, other, worse)])
 
 
-def _anneal(
-    free: np.ndarray, chronic: np.ndarray, rows: list[Row], bounds: np.ndarray,
-    rng: np.random.Generator, sweeps: int = 40,
-) -> np.ndarray | None:
-    """Change ratings, one at a time, until the table is met; None when it never is.
+def _fitted(
+    draw: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+    chronic: np.ndarray,
+    goals: list[_Goal],
+    limits: tuple[int, int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw one group until it is near its goals, and bring it there."""
 
-    Each step weighs all values that one rating may take, and takes one that brings the table
-    near, with a little noise (a heat bath) to get out of dead ends. `bounds` holds each person's
-    lowest and highest rating, and the least that the maximum may be.
+    def far(values: np.ndarray) -> float:
+        none = np.zeros(1, dtype=int)
+        counts = [_count(column) for column in values.T]
+        return sum(float(g.distance(c, 0, none)[0]) for g, c in zip(goals, counts, strict=True))
+
+    for _ in range(_ATTEMPTS):
+        drawn = [_with_maximum(draw(chronic, rng)).astype(int) for _ in range(_DRAWS)]
+        values = min(drawn, key=far)
+        if _anneal(values, goals, limits, rng):
+            return values
+    raise PrecisionPainError("no ratings found that meet Table 1", remedy="report the seed")
+
+
+def _anneal(
+    values: np.ndarray, goals: list[_Goal], limits: tuple[int, int, int], rng: np.random.Generator
+) -> bool:
+    """Change values in place, one at a time, until the goals are met; tell whether they are.
+
+    Each step weighs all values that one rating may take, and takes one that brings the group
+    near its goals, give or take a noise that dies away (a heat bath).
     """
-    values = _with_maximum(free).astype(int)
+    low, high, least = limits
+    n_rows = values.shape[1]
+    n_free = min(n_rows, 2)
     start = values.copy()
-    group = np.where(chronic, 0, 1)
-    n_rows, n_free = values.shape[1], free.shape[1]
-    counts = _counts(values, chronic)
-    far = np.full((n_rows, 2), np.inf)
-    for _ in range(sweeps):
+    counts = [_count(column) for column in values.T]
+    for sweep in range(_SWEEPS):
+        heat = _HEAT * _COOLING**sweep
         for flat in rng.permutation(len(values) * n_free):
             i, j = divmod(int(flat), n_free)
-            low, high, least = bounds[i]
-            first = int(max(low, start[i, j] - _REACH))
-            options = np.arange(first, int(min(high, start[i, j] + _REACH)) + 1)
+            first = max(low, start[i, j] - _REACH)
+            options = np.arange(first, min(high, start[i, j] + _REACH) + 1)
             worst = np.maximum(options, values[i, 1 - j] if n_free == 2 else 0)
             options, worst = options[worst >= least], worst[worst >= least]
             changes = {j: options, n_rows - 1: worst}
-            parts = {
-                c: _distance(counts[c], group[i], values[i, c], new, rows[c])
-                for c, new in changes.items()
-            }
-            noise = _HEAT * rng.gumbel(size=len(options))
-            best = int(np.argmin(sum(parts.values(), noise)))
+            cost = heat * rng.gumbel(size=len(options))
             for c, new in changes.items():
-                counts[c, group[i], values[i, c]] -= 1
-                counts[c, group[i], new[best]] += 1
+                cost += goals[c].distance(counts[c], values[i, c], new)
+            best = int(np.argmin(cost))
+            for c, new in changes.items():
+                counts[c][values[i, c]] -= 1
+                counts[c][new[best]] += 1
                 values[i, c] = new[best]
-                far[c, group[i]] = parts[c][best]
-            if far.max() < 3 and all(map(_met, counts, rows)):
-                return values[:, :n_free]
-    return None
-
-
-def _counts(values: np.ndarray, chronic: np.ndarray) -> np.ndarray:
-    """Count the people with each value, shape (row of the table, group, value)."""
-    return np.array(
-        [
-            [np.bincount(column[who].astype(int), minlength=_TOP + 1) for who in (chronic, ~chronic)]
-            for column in values.T
-        ]
-    )
-
-
-def _total_distance(free: np.ndarray, chronic: np.ndarray, rows: list[Row]) -> float:
-    none = np.zeros(1, dtype=int)
-    return sum(
-        float(_distance(count, group, 0, none, row)[0])
-        for count, row in zip(_counts(_with_maximum(free), chronic), rows, strict=True)
-        for group in (0, 1)
-    )
-
-
-def _mean_sd(total: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    mean = total / n
-    return mean, np.sqrt(np.maximum(squares - n * mean**2, 0) / (n - 1))
-
-
-def _lower(count: np.ndarray) -> np.ndarray:
-    """Count, for each value, those of a group that are lower, and half of those that equal it."""
-    return np.cumsum(count) - 0.5 * count
-
-
-def _distance(
-    count: np.ndarray, group: int, old: int, new: np.ndarray, row: Row
-) -> np.ndarray:
-    """Say how far the table would be if one person of a group had a new value."""
-    own = count[group]
-    wanted = (row.chronic, row.recovered)[group]
-    mean, sd = _mean_sd(
-        own @ _SCALE - old + new, own @ _SCALE**2 - old**2 + new**2, int(own.sum())
-    )
-    far = (np.abs(mean - wanted[0]) + np.abs(sd - wanted[1])) / _TOLERANCE
-    if row.w is not None:
-        lower = _lower(count[1])
-        gain = lower[new] - lower[old]
-        if group == 1:
-            higher = count[0].sum() - _lower(count[0])
-            gain = higher[new] - higher[old]
-        far = far + 2 * np.abs(count[0] @ lower + gain - row.w)
-    return far
-
-
-def _met(count: np.ndarray, row: Row) -> bool:
-    for own, wanted in zip(count, (row.chronic, row.recovered), strict=True):
-        found = _mean_sd(own @ _SCALE, own @ _SCALE**2, int(own.sum()))
-        if any(abs(a - b) > _TOLERANCE for a, b in zip(found, wanted, strict=True)):
-            return False
-    return row.w is None or abs(count[0] @ _lower(count[1]) - row.w) <= 0.5
+            if cost[best] < 8 and all(g.met(c) for g, c in zip(goals, counts, strict=True)):
+                return True
+    return False

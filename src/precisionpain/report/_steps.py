@@ -75,6 +75,13 @@ def bar_sources(cohort: Cohort, outcome: str) -> Cohort:
     return cohort
 
 
+def event_flags(cohort: Cohort, outcome: str) -> pd.Series:
+    """Return a binary outcome that everybody has, as 0 and 1."""
+    values = cohort.outcome(outcome)
+    assert isinstance(values, pd.Series)
+    return values.astype(int)
+
+
 def choose_splitter(cv: Any, y: pd.Series, outcome: str, random_state: int) -> Any:
     """Return the folds, by default as many as there are people in the rarer class, at most 5."""
     rarer = int(min(y.sum(), (1 - y).sum()))
@@ -141,7 +148,7 @@ def on_other_people(
         known = cohort.require(*columns)
         if len(known) == len(cohort):
             continue
-        y = known.outcome(outcome)
+        y = event_flags(known, outcome)
         rarer = int(min(y.sum(), (1 - y).sum()))
         if rarer < _FEWEST:
             notes.append(
@@ -204,6 +211,8 @@ class Clock:
         self.seconds[step] = round(time.perf_counter() - start, 3)
         self._bar.update()
 
-    def close(self) -> None:
-        """Remove the bar."""
+    def __enter__(self) -> Clock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._bar.close()

@@ -151,15 +151,16 @@ def methods(study: Study) -> str:
     """Describe in one paragraph what was done."""
     s = study.settings
     n_features = study.primary.n_features
-    runs = ", ".join(f"{study.results[n].name} {k}" for n, k in s["n_permutations"].items())
-    smallest = ", ".join(
-        f"{p:.4f}" for p in sorted({round(p, 6) for p in s["smallest_p"].values()})
+    runs = ", ".join(
+        f"{study.results[n].name} {k} times, so that p is at least {s['smallest_p'][n]:.4f}"
+        for n, k in s["n_permutations"].items()
     )
+    columns = [c for c in study.analysed.predictors if c != s["site"]]
     models = ", ".join(study.results[name].name for name in s["models"])
     landmark = f"day {study.cohort.landmark:g}"
     text = (
         f"The outcome {study.outcome} ({study.cohort.outcomes[study.outcome].description or 'no description'}) "  # noqa: E501
-        f"was predicted from the {len(study.analysed.predictors)} clinical columns known by "
+        f"was predicted from the {len(columns)} clinical columns known by "
         f"{landmark} from the index event ({n_features} features after coding; the column "
         f"{s['site']!r} is never a predictor). Models with fixed settings ({models}) were "
         f"evaluated by {s['cv']}, {s['n_splits']} splits by person, the same for each model. "
@@ -168,7 +169,7 @@ def methods(study: Study) -> str:
         f"intervals come from {s['n_bootstrap']} bootstrap resamples of people. Models were "
         "compared fold by fold with Nadeau and Bengio's corrected t test and on the pooled "
         "predictions with DeLong's paired test. The whole procedure was repeated with permuted "
-        f"labels ({runs} times), so that p can't be below {smallest}. The sample was "
+        f"labels ({runs}). The sample was "
         "judged by Riley's criteria before any model was fitted. SHAP values explain each "
         "out-of-fold prediction by the model that made it. Nothing was tuned and no result was "
         f"selected. Seed {s['random_state']}."

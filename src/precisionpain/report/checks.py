@@ -37,7 +37,7 @@ def check_cohort(
     -------
     pandas.DataFrame
         Columns ``check``, ``item`` (a column, visit, contrast or site; empty for the whole),
-        ``state`` ("ok" or "look"), ``n`` (people, columns or files concerned) and
+        ``state`` ("ok", "look" or "note"), ``n`` (people, columns or files concerned) and
         ``finding``. Holds no subject id.
 
     Examples
@@ -51,18 +51,18 @@ def check_cohort(
     ['centre']
     """
     rows: list[Row] = []
-    for title, found in (
-        ("missing values", _missing(cohort, much_missing)),
-        ("the same for everybody", _constant(cohort)),
-        ("rare levels", _rare(cohort, rare)),
-        ("beyond the plausible range", _implausible(cohort)),
-        ("far from the others", _far(cohort)),
-        ("visits without a place in time", _undated(cohort)),
-        ("images not on disk", _absent_images(cohort)),
-        ("sites", _sites(cohort, site)),
-        ("columns that can't predict", _barred(cohort)),
+    for title, state, found in (
+        ("missing values", "look", _missing(cohort, much_missing)),
+        ("the same for everybody", "look", _constant(cohort)),
+        ("rare levels", "look", _rare(cohort, rare)),
+        ("beyond the plausible range", "look", _implausible(cohort)),
+        ("far from the others", "look", _far(cohort)),
+        ("visits without a place in time", "look", _undated(cohort)),
+        ("images not on disk", "look", _absent_images(cohort)),
+        ("sites", "look", _sites(cohort, site)),
+        ("columns that can't predict", "note", _barred(cohort)),
     ):
-        listed = [(title, item, "look", n, text) for item, n, text in found]
+        listed = [(title, item, state, n, text) for item, n, text in found]
         rows += listed or [(title, "", "ok", 0, "none")]
     return pd.DataFrame(rows, columns=["check", "item", "state", "n", "finding"])
 
@@ -76,33 +76,33 @@ def _missing(cohort: Cohort, most: float) -> Iterator[tuple[str, int, str]]:
 
 def _constant(cohort: Cohort) -> Iterator[tuple[str, int, str]]:
     frame = cohort.predictor_frame()
-    for name in frame:
+    for name in map(str, frame):
         known = frame[name].dropna()
         if known.nunique() == 1:
-            yield str(name), len(known), f"always {known.iloc[0]!s}; it can tell nobody apart"
+            yield name, len(known), f"always {known.iloc[0]!s}; it can tell nobody apart"
         elif known.empty:
-            yield str(name), 0, "no value at all"
+            yield name, 0, "no value at all"
 
 
 def _rare(cohort: Cohort, fewest: int) -> Iterator[tuple[str, int, str]]:
     frame, columns = cohort.predictor_frame(), cohort.columns
-    for name in frame:
-        if columns[name].kind not in ("category", "flag"):
+    for name in map(str, frame):
+        if str(columns[name].kind) not in ("category", "flag"):
             continue
         counts = frame[name].value_counts()
         few = counts[counts < fewest]
         if len(few) and len(counts) > 1:
             text = ", ".join(f"{level} {n}" for level, n in few.head(6).items())
             more = f" and {len(few) - 6} more" if len(few) > 6 else ""
-            yield str(name), int(few.sum()), f"{text}{more}"
+            yield name, int(few.sum()), f"{text}{more}"
 
 
 def _numbers(cohort: Cohort) -> Iterator[tuple[str, np.ndarray]]:
     frame, columns = cohort.subjects, cohort.columns
-    for name in frame:
-        if columns[name].kind in ("number", "integer", "duration", "ordinal"):
+    for name in map(str, frame):
+        if str(columns[name].kind) in ("number", "integer", "duration", "ordinal"):
             values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
-            yield str(name), values
+            yield name, values
 
 
 def _implausible(cohort: Cohort) -> Iterator[tuple[str, int, str]]:

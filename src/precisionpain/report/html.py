@@ -223,7 +223,7 @@ def _dictionary(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _why(row: Mapping[str, Any], site: str) -> str:
+def _why(row: Mapping[Any, Any], site: str) -> str:
     if row["column"] == site:
         return "a model that knows the site doesn't travel"
     if row["reason"]:
@@ -254,9 +254,13 @@ def _metrics(study: Study) -> dict[str, Any]:
     for result in study.results.values():
         summary = result.summary()
         columns[result.name] = [
-            f"{_cell(row.estimate)}"
-            + ("" if np.isnan(row.ci_low) else f" ({_cell(row.ci_low)} to {_cell(row.ci_high)})")
-            for row in summary.itertuples()
+            f"{_cell(row['estimate'])}"
+            + (
+                ""
+                if np.isnan(row["ci_low"])
+                else f" ({_cell(row['ci_low'])} to {_cell(row['ci_high'])})"
+            )
+            for row in summary.to_dict("records")
         ]
     names = [_METRICS.get(str(m), str(m)) for m in summary.index]
     how = summary["method"].str.removeprefix("pooled, ").tolist()
@@ -283,8 +287,8 @@ def _comparisons(study: Study) -> dict[str, Any]:
         {
             "difference": [f"{a} − {b}" for a, b in zip(c["model"], c["minus"], strict=True)],
             "AUC per fold": [
-                f"{signed(r.difference, 3)} ({_cell(r.ci_low)} to {_cell(r.ci_high)})"
-                for r in c.itertuples()
+                f"{signed(r['difference'], 3)} ({_cell(r['ci_low'])} to {_cell(r['ci_high'])})"
+                for r in c.to_dict("records")
             ],
             "p, corrected t": c["p_corrected"],
             "pooled AUC": [

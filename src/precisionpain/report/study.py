@@ -23,6 +23,7 @@ from ._steps import (
     choose_permutations,
     choose_references,
     choose_splitter,
+    event_flags,
     judge_size,
     on_other_people,
     on_other_sites,
@@ -231,7 +232,7 @@ def run_study(
     >>> list(study.results)
     ['logistic', 'Sindou grade only']
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     names = check_models(models)
     if out is not None:
@@ -239,54 +240,58 @@ def run_study(
     whole = bar_sources(cohort, outcome)
     definition = whole.outcomes[outcome]
     analysed = whole.where(**definition.where).require(outcome)
-    y = analysed.outcome(outcome).astype(int)
+    y = event_flags(analysed, outcome)
     splitter = choose_splitter(cv, y, outcome, random_state)
     references = choose_references(analysed, reference)
     exclude = [site] if site in analysed.subjects else []
     permutations = choose_permutations(n_permutations, [*names, *references])
     verdict = judge_size(analysed, y, exclude)
-    options = {"n_bootstrap": n_bootstrap, "n_jobs": n_jobs, "random_state": random_state}
-    # The matrices are small: threads of the linear algebra would only wait for each other.
-    threads = threadpool_limits(1)
-    clock = Clock(progress, 3 * len(names) + 2 * len(references) + 3)
-
-    with clock("checks and Table 1"):
-        checks = check_cohort(analysed, site=site)
-        table = analysed.table_one(outcome)
-
+    options: dict[str, Any] = {
+        "n_bootstrap": n_bootstrap,
+        "n_jobs": n_jobs,
+        "random_state": random_state,
+    }
     results: dict[str, CVResult] = {}
     explanations: dict[str, Explanation] = {}
-    # The baseline is needed by the others, whatever their order.
-    for name in sorted([*names, *references], key=lambda n: n != "logistic"):
-        own = name in LABELS
-        model = (
-            clinical_model(name, exclude=exclude, random_state=random_state)  # type: ignore[arg-type]
-            if own
-            else clinical_model("logistic", columns=references[name])
-        )
-        with clock(f"{name}: folds"):
-            # Not the folds of the first result: permuted labels need folds stratified anew.
-            results[name] = cross_validate(
-                model, analysed, outcome, splitter, name=LABELS.get(name, name),
-                baseline=results["logistic"] if own and results else None,
-                n_permutations=permutations[name], keep_models=own, **options,
-            )  # fmt: skip
-        with clock(f"{name}: permutations"):
-            results[name].to_dict()
-        if own:
-            with clock(f"{name}: SHAP values"):
-                explanations[name] = shap_values(results[name])
-    results = {name: results[name] for name in [*names, *references]}
-
     notes: list[str] = []
-    with clock("references on other people"):
-        others = dict(on_other_people(analysed, outcome, references, permutations, options, notes))
-        for result in others.values():
-            result.to_dict()
-    with clock("sites"):
-        sites = on_other_sites(analysed, outcome, y, site, names, exclude, options, notes)
-    clock.close()
-    threads.restore_original_limits()
+    steps = 3 * len(names) + 2 * len(references) + 3
+    # The matrices are small: threads of the linear algebra would only wait for each other.
+    with threadpool_limits(1), Clock(progress, steps) as clock:
+        with clock("checks and Table 1"):
+            checks = check_cohort(analysed, site=site)
+            table = analysed.table_one(outcome)
+
+        # The baseline is needed by the others, whatever their order.
+        for name in sorted([*names, *references], key=lambda n: n != "logistic"):
+            own = name in LABELS
+            model = (
+                clinical_model(name, exclude=exclude, random_state=random_state)  # type: ignore[arg-type]
+                if own
+                else clinical_model("logistic", columns=references[name])
+            )
+            with clock(f"{name}: folds"):
+                # Not the folds of the first result: permuted labels need folds stratified anew.
+                results[name] = cross_validate(
+                    model, analysed, outcome, splitter, name=LABELS.get(name, name),
+                    baseline=results["logistic"] if own and results else None,
+                    n_permutations=permutations[name], keep_models=own, **options,
+                )  # fmt: skip
+            with clock(f"{name}: permutations"):
+                results[name].to_dict()
+            if own:
+                with clock(f"{name}: SHAP values"):
+                    explanations[name] = shap_values(results[name])
+        results = {name: results[name] for name in [*names, *references]}
+
+        with clock("references on other people"):
+            others = dict(
+                on_other_people(analysed, outcome, references, permutations, options, notes)
+            )
+            for result in others.values():
+                result.to_dict()
+        with clock("sites"):
+            sites = on_other_sites(analysed, outcome, y, site, names, exclude, options, notes)
+
     study = Study(
         cohort=cohort,
         analysed=results[names[0]].cohort,
