@@ -908,8 +908,9 @@ def test_excel_as_pandas_writes_it(tmp_path):
 
 def test_excel_numbers_are_not_subject_to_decimal_signs(save_excel):
     # A stored 1.234 is no thousand, though the cells that somebody typed have commas.
-    path = save_excel(S=[["id", "x"], ["s1", 1.234], ["s2", "12,5"], ["s3", "1.234,5"]])
-    expected = [1.234, 12.5, 1234.5]
+    cells = [1.234, "12,5", "1.234,5", "1.234"]
+    path = save_excel(S=[["id", "x"], *([f"s{i}", cell] for i, cell in enumerate(cells))])
+    expected = [1.234, 12.5, 1234.5, 1234]
     assert read_clinical_table(path, {"x": {"kind": "number"}})["x"].tolist() == expected
     named = read_clinical_table(path, {"x": {"kind": "number"}}, decimal=",")
     assert named["x"].tolist() == expected
@@ -1015,6 +1016,11 @@ def test_parquet_numbers_that_are_none(tmp_path):
     assert frame["x"].isna().tolist() == [False, True]
     text = fails(tmp_path / "t.parquet", {"y": {"kind": "number"}})
     assert "row 2, column 'y' (subject s2): expected a number, found 'inf'" in text
+
+
+def test_parquet_text_with_nul(tmp_path):
+    pd.DataFrame({"id": ["s1", "s2"], "x": ["a\0b", "a\0c"]}).to_parquet(tmp_path / "t.parquet")
+    assert "row 1, column 'x': a NUL character in 'a\\x00b'" in fails(tmp_path / "t.parquet")
 
 
 def test_parquet_of_lists(tmp_path):

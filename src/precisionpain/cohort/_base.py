@@ -384,10 +384,12 @@ class CohortBase:
         subjects = self._store.subjects
         if "affected_side" not in subjects:
             return np.full(len(self), None, dtype=object)
-        side = subjects["affected_side"].to_numpy(dtype=object, na_value=None)[self._position]
-        known = pd.notna(side)
-        same = known & ((side == self._within) | (side == "bilateral"))
-        return np.where(same, "affected", np.where(known, "contralateral", None))
+        affected = subjects["affected_side"].astype(object)
+        side = affected.where(affected.notna(), None).to_numpy()[self._position]
+        roles = np.full(len(self), None, dtype=object)
+        roles[pd.notna(side)] = "contralateral"
+        roles[(side == self._within) | (side == "bilateral")] = "affected"
+        return roles
 
     # --- description -----------------------------------------------------------------
 
@@ -424,7 +426,7 @@ class CohortBase:
                 "phase": store.phase(visit),
                 "subjects": int(seen.get(visit, 0)),
             }
-            for visit in self._visit_names()
+            for visit in self._store.visit_names()
         ]
         frame = pd.DataFrame(rows, columns=["visit", "day", "phase", "subjects"])
         return frame.set_index("visit")

@@ -18,8 +18,9 @@ __all__ = ["ABSENT", "Cells", "infer_kind"]
 
 ABSENT = object()
 
-# A text can't contain it, so a cell stored as the number 5 stays apart from one that says "5".
-_STORED = "\x00number"
+# Keeps a cell stored as the number 5 apart from one that says "5". It begins with a code that
+# is no character; NUL wouldn't do, because pandas compares texts only up to it.
+_STORED = "\uffffnumber"
 # Up to so many different values make a category; more are free text.
 _MOST_LEVELS = 20
 # From this share of numbers on, the rest are taken for errors in a column of numbers.

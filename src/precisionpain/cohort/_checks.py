@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -193,8 +193,9 @@ def check_schedule(
     return days, _day(landmark, "landmark")
 
 
-def _day(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+def _day(value: Any, where: str) -> float:
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if not number or isinstance(value, bool) or not np.isfinite(value):
         raise FormatError(
             f"expected a number of days from the index event, found {value!r}", where=where
         )
@@ -295,9 +296,8 @@ def check_images(images: pd.DataFrame) -> None:
 
 def check_names(names: Sequence[str]) -> None:
     """Refuse names that `availability` couldn't tell apart."""
-    repeated = pd.Index(names, dtype=object)
-    repeated = repeated[repeated.duplicated()].unique()
-    if len(repeated):
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
         raise AlignmentError(
             f"more than one contrast, assay or measurement table is called {list_some(repeated)}",
             remedy="rename one of them; `availability` and `require` tell them apart by name",

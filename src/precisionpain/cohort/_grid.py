@@ -303,6 +303,14 @@ def _fill(
             )
         places[name] = position
         texts, numeric = as_text(list(cells)) if typed else (_packed(cells), None)
+        if typed and "\x00" in "".join(texts):
+            # Text files with NUL were refused; pandas would take the rest of a cell for absent.
+            row = next(i for i, text in enumerate(texts) if "\x00" in text)
+            raise FormatError(
+                f"a NUL character in {texts[row][:40]!r}",
+                where=f"{grid.name}, {grid.unit} {starts[row]}, column {name!r}",
+                remedy="remove it, or store the bytes elsewhere",
+            )
         grid.header.append(name)
         grid.columns.append(texts)
         grid.numeric.append(numeric)
@@ -311,7 +319,7 @@ def _fill(
 
 def _packed(cells: Sequence[str]) -> list[str]:
     """Copy a column, so that its texts lie side by side: all that follows is much faster."""
-    # Text with NUL was refused.
+    # NUL stands in no cell: text with it was refused.
     return "\x00".join(cells).split("\x00")
 
 

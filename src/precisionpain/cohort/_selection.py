@@ -72,8 +72,9 @@ class Selection(Views):
             return availability[name]
         if name in store.outcomes:
             values = store.outcomes[name].values(self.subjects)
-            known = values.notna()
-            return known if known.ndim == 1 else known.all(axis=1)
+            if isinstance(values, pd.DataFrame):
+                return values.notna().all(axis="columns")
+            return values.notna()
         if name in store.subjects:
             return self.subjects[name].notna()
         if (self._store.visits["visit"] == name).any():

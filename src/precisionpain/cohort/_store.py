@@ -69,6 +69,17 @@ class Store:
             return f"it was recorded at visit {record.visit!r}, after the index event"
         return None
 
+    def visit_names(self) -> list[str]:
+        """Name every visit that a table, a column or the schedule knows."""
+        names = dict.fromkeys(self.schedule)
+        tables = [self.visits, self.images, *self.measurements.values()]
+        tables += [adata.obs for adata in self.assays.values()]
+        for table in tables:
+            if "visit" in table:
+                names.update(dict.fromkeys(table["visit"].dropna().unique()))
+        names.update(dict.fromkeys(c.visit for c in self.columns.values() if c.visit))
+        return list(names)
+
     def only(self, person: int) -> Store:
         """Return a store that holds this person's rows, and the control samples, alone."""
         chosen = {key: np.flatnonzero(codes == person) for key, codes in self.codes.items()}
@@ -121,11 +132,11 @@ def build_store(
         for key, table in (measurements or {}).items()
     }
     codes = {
-        "visits": ids.get_indexer(visits_table["subject_id"]),
-        "images": ids.get_indexer(images_table["subject_id"]),
+        "visits": ids.get_indexer(pd.Index(visits_table["subject_id"])),
+        "images": ids.get_indexer(pd.Index(images_table["subject_id"])),
     }
     for key, table in measured.items():
-        codes[f"measurements/{key}"] = ids.get_indexer(table["subject_id"])
+        codes[f"measurements/{key}"] = ids.get_indexer(pd.Index(table["subject_id"]))
     assayed = {str(key): adata for key, adata in (assays or {}).items()}
     for key, adata in assayed.items():
         codes[f"assays/{key}"] = check_assay(adata, key, ids)

@@ -63,7 +63,7 @@ class Views(CohortBase):
         for visit in visits:
             if visit in store.hidden and store.phase(visit) == "after":
                 raise leak(visit, store.hidden[visit])
-        known = set(self._visit_names())
+        known = set(self._store.visit_names())
         unknown = [visit for visit in visits if visit not in known]
         if unknown:
             raise MissingModalityError(
@@ -113,9 +113,12 @@ class Views(CohortBase):
             if obstacle is not None and name not in allowed:
                 hidden[name] = obstacle
         columns = [name for name in store.subjects.columns if name not in hidden]
-        late = [v for v in self._visit_names() if store.phase(v) == "after" and v not in allowed]
-        for names, reason in ((store.outcomes, "it is an outcome"), (late, "it comes later")):
-            hidden = {**dict.fromkeys(names, reason), **hidden}
+        late = [v for v in store.visit_names() if store.phase(v) == "after" and v not in allowed]
+        hidden = {
+            **dict.fromkeys(late, "it lies after the landmark"),
+            **dict.fromkeys(store.outcomes, "it is an outcome"),
+            **hidden,
+        }
 
         def keep(visit: pd.Series) -> pd.Series:
             names = pd.Series(visit.unique())
@@ -159,17 +162,6 @@ class Views(CohortBase):
         store = dataclasses.replace(self._store, columns=columns)
         return self._build(store, self._position, self._unit, self._within, self._flow)
 
-    def _visit_names(self) -> list[str]:
-        store = self._store
-        names: dict[str, None] = dict.fromkeys(map(str, store.schedule))
-        tables = [store.visits, store.images, *store.measurements.values()]
-        tables += [adata.obs for adata in store.assays.values()]
-        for table in tables:
-            if "visit" in table:
-                names.update(dict.fromkeys(map(str, table["visit"].dropna().unique())))
-        names.update(dict.fromkeys(c.visit for c in store.columns.values() if c.visit))
-        return list(names)
-
     def _restricted(
         self,
         columns: list[str],
@@ -206,7 +198,7 @@ class Views(CohortBase):
             chosen = rows(adata.obs, name)
             codes[f"assays/{name}"] = codes[f"assays/{name}"][chosen]
             assays[name] = adata if chosen.all() else adata[chosen]
-        # Control samples belong to nobody: an assay with nothing else left has no data.
+        # Control samples are nobody's: an assay with nothing else left has no data.
         empty = {
             name
             for kind in ("measurements", "assays")
@@ -214,11 +206,13 @@ class Views(CohortBase):
             if not (codes[f"{kind}/{name}"] >= 0).any()
             and (store.codes[f"{kind}/{name}"] >= 0).any()
         }
+        images = cut(store.images, "images", "images")
+        empty |= set(store.images["contrast"].dropna()) - set(images["contrast"])
         small = dataclasses.replace(
             store,
             subjects=store.subjects[columns],
             visits=cut(store.visits, "visits", "visits"),
-            images=cut(store.images, "images", "images"),
+            images=images,
             assays={n: a for n, a in assays.items() if n not in empty},
             measurements={n: t for n, t in measurements.items() if n not in empty},
             columns={n: c for n, c in store.columns.items() if n in columns or c.role == "unused"},

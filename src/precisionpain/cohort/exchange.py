@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import FormatError
-from .columns import as_columns
-from .outcomes import Outcome
+from ._files import read_table, write_table
+from .storage import as_json, cohort_record, cohort_tables, make_cohort
 
 if TYPE_CHECKING:
     from .core import Cohort
@@ -33,8 +36,14 @@ def to_mudata(cohort: Cohort) -> Any:
     -------
     mudata.MuData
         The modality ``clinical`` has one observation per person, the subjects table in
-        ``obs`` and the numeric predictors in ``X``. Visits, images and measurements stand
-        in ``uns["precisionpain"]``, so that `from_mudata` gives the same cohort back.
+        ``obs`` and the numeric predictors in ``X``. All tables stand, exactly, in
+        ``uns["precisionpain"]``, so that `from_mudata` gives the same cohort back.
+
+    Raises
+    ------
+    FormatError
+        When the rows aren't subjects, an assay is called ``clinical``, or a table has
+        values that Parquet can't hold.
 
     Examples
     --------
@@ -49,38 +58,27 @@ def to_mudata(cohort: Cohort) -> Any:
 
     if cohort.unit != "subject":
         raise FormatError(f"a cohort of subjects becomes MuData, found one of {cohort.unit}s")
+    if _PEOPLE in cohort.assays:
+        raise FormatError(f"an assay named {_PEOPLE!r} clashes with the people's modality")
     subjects = cohort.subjects
     numeric = [c for c in cohort.predictors if pd.api.types.is_numeric_dtype(subjects[c])]
     people = anndata.AnnData(
         X=subjects[numeric].to_numpy(dtype=float, na_value=np.nan),
-        obs=pd.DataFrame(index=pd.Index(subjects.index, name=None)),
+        obs=pd.DataFrame({name: _storable(subjects[name]) for name in subjects}, subjects.index),
         var=pd.DataFrame(index=pd.Index(numeric, dtype=object)),
     )
-    for name in subjects:
-        people.obs[name] = subjects[name].to_numpy()
-    modalities = {_PEOPLE: people}
-    for name in cohort.assays:
-        if name == _PEOPLE:
-            raise FormatError(f"an assay named {_PEOPLE!r} clashes with the people's modality")
-        modalities[name] = cohort.assays[name].copy()
-    with mudata.set_options(pull_on_update=False):
+    people.obs_names.name = None
+    modalities = {_PEOPLE: people, **cohort.assays}
+    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+        # Proteins measured in several fluids share their names, as they should.
+        warnings.filterwarnings("ignore", "var_names are not unique", UserWarning)
         container = mudata.MuData(modalities)
-    tables = {"subjects": subjects.reset_index(), "visits": cohort.visits, "images": cohort.images}
-    tables |= {f"measurements/{n}": cohort.measurements[n] for n in cohort.measurements}
-    store = cohort._store
-    container.uns[_KEY] = json.dumps(
-        {
-            "tables": {name: _to_json(table) for name, table in tables.items()},
-            "columns": {name: column.to_dict() for name, column in cohort.columns.items()},
-            "outcomes": {name: outcome.to_dict() for name, outcome in cohort.outcomes.items()},
-            "schedule": dict(store.schedule),
-            "landmark": store.landmark,
-            "name": store.name,
-            "synthetic": store.synthetic,
-            "meta": dict(store.meta),
-            "provenance": [dict(entry) for entry in store.provenance],
-        }
-    )
+    tables = {}
+    for name, table in cohort_tables(cohort).items():
+        buffer = io.BytesIO()
+        write_table(table, buffer, label=name)
+        tables[name] = base64.b64encode(buffer.getvalue()).decode()
+    container.uns[_KEY] = as_json({**cohort_record(cohort), "tables": tables})
     return container
 
 
@@ -90,7 +88,8 @@ def from_mudata(container: Any) -> Cohort:
     Parameters
     ----------
     container : mudata.MuData
-        Made by `to_mudata`, possibly written to h5mu and read again; or any MuData whose
+        Made by `to_mudata`, possibly written to h5mu, read again or cut to some people
+        (their tables come from ``uns``, not from ``obs``); or any MuData whose
         modalities have ``subject_id`` in ``obs`` (the observation names stand in for it
         where it is absent). The observations of a modality ``clinical`` are the people.
 
@@ -103,29 +102,20 @@ def from_mudata(container: Any) -> Cohort:
     AlignmentError
         When the keys don't match.
     """
-    from .core import Cohort
-
     assays = {name: container.mod[name].copy() for name in container.mod if name != _PEOPLE}
-    record = container.uns.get(_KEY)
-    if record is None:
+    text = container.uns.get(_KEY)
+    if text is None:
         return _from_foreign(container, assays)
-    record = json.loads(record)
-    tables = {name: _from_json(table) for name, table in record["tables"].items()}
-    return Cohort(
-        tables.pop("subjects"),
-        visits=tables.pop("visits"),
-        images=tables.pop("images"),
-        assays=assays,
-        measurements={name[13:]: table for name, table in tables.items()},
-        columns=as_columns(record["columns"]),
-        outcomes={name: Outcome(**value) for name, value in record["outcomes"].items()},
-        schedule=record["schedule"],
-        landmark=record["landmark"],
-        name=record["name"],
-        synthetic=record["synthetic"],
-        meta=record["meta"],
-        provenance=record["provenance"],
-    )
+    record = json.loads(text)
+    tables = {
+        name: read_table(io.BytesIO(base64.b64decode(table)))
+        for name, table in record["tables"].items()
+    }
+    cohort = make_cohort(record, {**tables, **{f"assays/{n}": a for n, a in assays.items()}})
+    if _PEOPLE not in container.mod:
+        return cohort
+    people = list(container.mod[_PEOPLE].obs_names)
+    return cohort if people == list(cohort.subject_ids) else cohort.select(people, "not in MuData")
 
 
 def _from_foreign(container: Any, assays: dict[str, Any]) -> Cohort:
@@ -135,7 +125,9 @@ def _from_foreign(container: Any, assays: dict[str, Any]) -> Cohort:
         if "subject_id" not in adata.obs:
             adata.obs["subject_id"] = adata.obs_names.astype(str)
     if _PEOPLE in container.mod:
-        subjects = container.mod[_PEOPLE].obs.copy()
+        people = container.mod[_PEOPLE]
+        values = people.to_df()
+        subjects = people.obs.join(values[[c for c in values if c not in people.obs]])
     else:
         owners = [adata.obs["subject_id"].dropna().astype(str) for adata in assays.values()]
         ids = pd.unique(pd.concat(owners)) if owners else []
@@ -143,30 +135,19 @@ def _from_foreign(container: Any, assays: dict[str, Any]) -> Cohort:
     return Cohort(subjects, assays=assays)
 
 
-def _to_json(table: pd.DataFrame) -> dict[str, Any]:
-    """Keep a table as columns with their dtypes, so that it comes back as it was."""
-    return {
-        name: {"dtype": str(values.dtype), "values": [_plain(v) for v in values]}
-        for name, values in table.items()
+def _storable(values: pd.Series) -> pd.Series:
+    """Bring a column to a type that h5mu holds; the exact one stands in ``uns``."""
+    found = pd.api.types.infer_dtype(values, skipna=True)
+    dtypes: dict[str, Any] = {
+        "boolean": "boolean",
+        "integer": "Int64",
+        "floating": "float64",
+        "mixed-integer-float": "float64",
+        "empty": "float64",
     }
-
-
-def _from_json(table: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            name: pd.Series(column["values"], dtype=object).astype(column["dtype"])
-            for name, column in table.items()
-        }
-    )
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and np.isnan(value):
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    return value
+    if found in dtypes:
+        plain = isinstance(values.dtype, np.dtype) and values.dtype != object
+        return values if plain else values.astype(dtypes[found])
+    if found in ("string", "categorical"):
+        return values
+    return values.astype(str).where(values.notna(), None)

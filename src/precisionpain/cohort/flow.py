@@ -37,7 +37,8 @@ class Flow:
     """Who was recruited, who left and why, who is analysed.
 
     Explicit selections (`Cohort.require`, `Cohort.where`, `Cohort.select`) add a step.
-    Positional indexing, as cross-validation does it, doesn't: a fold is no exclusion.
+    Positional indexing, as cross-validation does it, doesn't: a fold is no exclusion. A
+    selection made after it counts the others apart, as "outside this subset".
 
     Parameters
     ----------

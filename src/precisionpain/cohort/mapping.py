@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import io
 import json
 import os
+import pickle
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FormatError, StorageError
+from ._files import read_table, write_table
 
 if TYPE_CHECKING:
     from .core import Cohort
@@ -61,10 +64,11 @@ class MapResult:
         parts = []
         for identifier, result in self.results.items():
             if isinstance(result, pd.DataFrame):
-                part = result.reset_index() if result.index.names != [None] else result
+                numbered = isinstance(result.index, pd.RangeIndex) and result.index.name is None
+                part = result if numbered else result.reset_index()
             elif isinstance(result, Mapping | pd.Series):
                 part = pd.DataFrame([dict(result)])
-            elif np.isscalar(result) or result is None:
+            elif pd.api.types.is_scalar(result):
                 part = pd.DataFrame({"value": [result]})
             else:
                 raise FormatError(
@@ -111,8 +115,10 @@ def map_subjects(
     checkpoint : str or Path, optional
         A directory that keeps each result as it is done; the same call then goes on where
         it was killed. A result is used again only while the person's data, the function's
-        source and `kwargs` are the same. Results may be DataFrames, Series, mappings and
-        lists of plain values, scalars or arrays.
+        source (with the values that it encloses) and `kwargs` are the same. Results may be
+        DataFrames, Series, arrays, or what JSON holds: text, numbers, and lists and
+        mappings of those. They are returned as the checkpoint gives them back, so a tuple
+        becomes a list, on the first run as on the next.
     progress : bool, default True
         Show a bar on a terminal.
     on_error : {"collect", "raise"}, default "collect"
@@ -126,6 +132,8 @@ def map_subjects(
     ------
     StorageError
         When the checkpoint can't be written.
+    FormatError
+        When a result can't be kept in the checkpoint.
 
     Examples
     --------
@@ -133,9 +141,9 @@ def map_subjects(
     >>> import precisionpain as pp
     >>> cohort = pp.Cohort(pd.DataFrame({"age": [61, 48]}, index=["p1", "p2"]))
     >>> def decade(subject):
-    ...     return subject.clinical["age"] // 10
+    ...     return int(subject.clinical["age"] // 10)
     >>> cohort.map(decade, progress=False).results
-    {'p1': 6.0, 'p2': 4.0}
+    {'p1': 6, 'p2': 4}
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -191,7 +199,7 @@ def _run(
         }
         return subject.id, None, failure
     if store is not None:
-        store.save(subject, value)
+        value = store.save(subject, value)
     return subject.id, value, None
 
 
@@ -202,17 +210,17 @@ class _Checkpoint:
         self, folder: Path, function: Callable[..., Any], kwargs: Mapping[str, Any]
     ) -> None:
         self.folder = folder
-        try:
-            source = inspect.getsource(function)
-        except (OSError, TypeError):
-            source = repr(function)
-        name = getattr(function, "__qualname__", repr(function))
-        self.task = f"{getattr(function, '__module__', '')}.{name}\n{source}\n{_stable(kwargs)}"
+        self.task = f"{_describe(function)}\n{_stable(kwargs)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            # Now, not after hours of work.
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise StorageError(
-                f"the checkpoint directory can't be made ({error.strerror})", where=str(folder)
+                f"the checkpoint directory can't be written ({error.strerror})",
+                where=str(folder),
+                remedy="choose a directory that you may write to",
             ) from error
 
     def _stem(self, subject: Subject) -> Path:
@@ -222,65 +230,119 @@ class _Checkpoint:
             digest.update(b"\0")
         return self.folder / digest.hexdigest()
 
-    def save(self, subject: Subject, value: Any) -> None:
+    def save(self, subject: Subject, value: Any) -> Any:
         suffix, payload = _encode(value)
         target = self._stem(subject).with_suffix(suffix)
+        temporary = None
         try:
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
             with os.fdopen(handle, "wb") as file:
                 file.write(payload)
             os.replace(temporary, target)
         except OSError as error:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
             raise StorageError(
                 f"a result can't be written ({error.strerror})", where=str(self.folder)
             ) from error
+        return _DECODERS[suffix](payload)
 
     def load(self, subject: Subject) -> tuple[bool, Any]:
         stem = self._stem(subject)
-        for suffix in _DECODERS:
+        for suffix, decode in _DECODERS.items():
             path = stem.with_suffix(suffix)
-            if path.exists():
-                return True, _DECODERS[suffix](path.read_bytes())
+            try:
+                return True, decode(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StorageError(
+                    f"a stored result can't be read ({error.strerror or error})", where=str(path)
+                ) from error
+            except ValueError as error:
+                raise FormatError(
+                    f"a stored result is damaged ({error})",
+                    where=str(path),
+                    remedy="delete the file; the result is then computed again",
+                ) from error
         return False, None
 
 
-def _stable(kwargs: Mapping[str, Any]) -> str:
-    """Describe arguments in a way that is the same in every run."""
+def _describe(function: Callable[..., Any]) -> str:
+    """Describe what a function computes: its name, its source and the values in it."""
+    if isinstance(function, functools.partial):
+        bound = _stable({"args": function.args, **function.keywords})
+        return f"partial {bound}\n{_describe(function.func)}"
+    plain = inspect.isroutine(function) or inspect.isclass(function)
+    target: Any = function if plain else type(function)
+    inside: dict[str, Any] = {} if plain else {"self": function}
+    if inspect.ismethod(function):
+        inside["self"] = function.__self__
+    elif inspect.isfunction(function):
+        inside |= {"defaults": function.__defaults__, "keywords": function.__kwdefaults__}
+        inside |= inspect.getclosurevars(function).nonlocals
+    return f"{target.__module__}.{target.__qualname__}\n{_source(target)}\n{_stable(inside)}"
+
+
+def _source(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return repr(code and (code.co_code, code.co_consts, code.co_names))
+
+
+def _stable(values: Mapping[str, Any]) -> str:
+    """Describe values in a way that is the same in every run."""
     from joblib import hash as content_hash
 
-    return json.dumps({key: content_hash(value) for key, value in sorted(kwargs.items())})
+    described = {}
+    for key, value in sorted(values.items()):
+        try:
+            described[key] = content_hash(value)
+        except (pickle.PicklingError, TypeError, AttributeError):
+            described[key] = _source(value) if callable(value) else repr(value)
+    return json.dumps(described)
 
 
 def _encode(value: Any) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     if isinstance(value, pd.DataFrame):
-        value.to_parquet(buffer)
+        write_table(value, buffer, label="a result for the checkpoint")
         return ".parquet", buffer.getvalue()
     if isinstance(value, pd.Series):
-        value.to_frame("value").to_parquet(buffer)
+        table = value.to_frame(json.dumps(value.name, default=_plain))
+        write_table(table, buffer, label="a result for the checkpoint")
         return ".series", buffer.getvalue()
     if isinstance(value, np.ndarray) and value.dtype != object:
         np.save(buffer, value, allow_pickle=False)
         return ".npy", buffer.getvalue()
     try:
         return ".json", json.dumps(value, default=_plain).encode()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise FormatError(
             f"a result of type {type(value).__name__} can't be kept in the checkpoint",
             remedy="return a DataFrame, Series, array or plain values, or write files yourself "
-            "and return their paths",
+            "and return their paths as text",
         ) from error
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
     raise TypeError(type(value).__name__)
 
 
+def _as_series(data: bytes) -> pd.Series:
+    values = read_table(io.BytesIO(data)).iloc[:, 0]
+    return values.rename(json.loads(str(values.name)))
+
+
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
-    ".parquet": lambda data: pd.read_parquet(io.BytesIO(data)),
-    ".series": lambda data: pd.read_parquet(io.BytesIO(data))["value"],
+    ".parquet": lambda data: read_table(io.BytesIO(data)),
+    ".series": _as_series,
     ".npy": lambda data: np.load(io.BytesIO(data), allow_pickle=False),
     ".json": json.loads,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import FormatError, StorageError
+from ..errors import FormatError, StorageError, list_some
+from ._files import read_assay, read_table, write_assay, write_table
 from .columns import as_columns
 from .flow import Flow, FlowStep
 from .outcomes import Outcome
@@ -31,7 +33,14 @@ __all__ = ["FORMAT_VERSION", "load_cohort", "read_cohort", "save_cohort"]
 
 FORMAT_VERSION = 1
 _FORMAT = "precisionpain cohort"
+_ENTRIES = (
+    "data", "files", "name", "synthetic", "landmark", "schedule", "columns", "outcomes", "flow",
+    "meta", "provenance",
+)  # fmt: skip
 _INDEX = "cohort.json"
+# Nothing but these is ever removed from the directory.
+_DATA = re.compile(r"data-[0-9a-f]{12}")
+_TEMPORARY = re.compile(r"\.data-[0-9a-f]{12}\.json")
 
 
 def save_cohort(cohort: Cohort, path: str | Path, *, checksum: bool = True) -> Path:
@@ -65,10 +74,11 @@ def save_cohort(cohort: Cohort, path: str | Path, *, checksum: bool = True) -> P
             f"a cohort of subjects can be saved, found one of {cohort.unit}s",
             remedy="save the cohort before per_nerve() or per_visit()",
         )
+    data = path / f"data-{uuid.uuid4().hex[:12]}"
+    temporary = path / f".{data.name}.json"
     try:
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
-        data = path / f"data-{uuid.uuid4().hex[:12]}"
         data.mkdir()
     except OSError as error:
         if isinstance(error, StorageError):
@@ -80,36 +90,49 @@ def save_cohort(cohort: Cohort, path: str | Path, *, checksum: bool = True) -> P
         ) from error
     try:
         index = _write_tables(cohort, data, checksum)
-        temporary = path / f".{data.name}.json"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(index, file, indent=1, ensure_ascii=False, default=_plain)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_text(as_json(index), encoding="utf-8")
+        for written in (*data.iterdir(), data, temporary):
+            _flush(written)
         os.replace(temporary, path / _INDEX)
-    except OSError as error:
+        _flush(path)
+    except BaseException as error:
         shutil.rmtree(data, ignore_errors=True)
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(
-            f"the cohort can't be written ({error.strerror or error})", where=str(path)
-        ) from error
-    except BaseException:
-        shutil.rmtree(data, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise StorageError(
+                f"the cohort can't be written ({error.strerror or error})", where=str(path)
+            ) from error
         raise
-    for old in path.glob("data-*"):
-        if old != data:
+    for old in path.iterdir():
+        if _DATA.fullmatch(old.name) and old != data:
             shutil.rmtree(old, ignore_errors=True)
-    for stale in path.glob(".data-*.json"):
-        stale.unlink(missing_ok=True)
+        elif _TEMPORARY.fullmatch(old.name):
+            old.unlink(missing_ok=True)
     return path
 
 
+def _flush(path: Path) -> None:
+    """Have the disk hold it, so that a power cut can't leave an index of tables half there."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _refuse_foreign(path: Path) -> None:
-    stray = [
-        p.name
-        for p in path.iterdir()
-        if p.name != _INDEX and not p.name.startswith(("data-", ".data-"))
-    ]
+    names = {item.name for item in path.iterdir()}
+    stray = sorted(n for n in names if not (_DATA.fullmatch(n) or _TEMPORARY.fullmatch(n)))
+    if _INDEX in stray:
+        stray.remove(_INDEX)
+        try:
+            index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+        except ValueError:
+            index = None
+        if not isinstance(index, dict) or index.get("format") != _FORMAT:
+            stray.insert(0, _INDEX)
     if stray:
         raise StorageError(
             f"the directory holds something that is no stored cohort ({stray[0]!r})",
@@ -121,59 +144,81 @@ def _refuse_foreign(path: Path) -> None:
 def _write_tables(cohort: Cohort, data: Path, checksum: bool) -> dict[str, Any]:
     from .. import __version__
 
-    images = cohort.images
-    if checksum and len(images):
-        images = _with_checksums(images)
-    tables: dict[str, pd.DataFrame] = {
-        "subjects": cohort.subjects.reset_index(),
-        "visits": cohort.visits,
-        "images": images,
-    }
-    tables |= {f"measurements/{n}": cohort.measurements[n] for n in cohort.measurements}
-    files: dict[str, dict[str, str]] = {}
+    tables = cohort_tables(cohort)
+    if checksum:
+        tables["images"] = _with_checksums(tables["images"])
+    files: dict[str, dict[str, Any]] = {}
     for i, (name, table) in enumerate(tables.items()):
         file = data / f"{i:03d}.parquet"
-        try:
-            table.to_parquet(file, index=False)
-        except (ValueError, TypeError) as error:  # pyarrow's errors derive from these
-            raise FormatError(
-                f"a table can't be stored: {error}",
-                where=name,
-                remedy="give each column values of one type",
-            ) from error
+        write_table(table, file, label=name)
         files[name] = {"file": file.name, "sha256": _sha256(file)}
     for i, name in enumerate(cohort.assays):
         file = data / f"{i:03d}.h5ad"
-        adata = cohort.assays[name]
-        (adata.copy() if adata.is_view else adata).write_h5ad(file)
-        files[f"assays/{name}"] = {"file": file.name, "sha256": _sha256(file)}
+        text = write_assay(cohort.assays[name], file, label=f"assays/{name}")
+        files[f"assays/{name}"] = {"file": file.name, "sha256": _sha256(file), "text": text}
     return {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
         "written_by": f"precisionpain {__version__}",
         "data": data.name,
         "files": files,
-        "name": cohort.name,
-        "synthetic": cohort.synthetic,
-        "landmark": cohort.landmark,
-        "schedule": dict(cohort._store.schedule),
-        "columns": {name: column.to_dict() for name, column in cohort.columns.items()},
-        "outcomes": {name: outcome.to_dict() for name, outcome in cohort.outcomes.items()},
+        **cohort_record(cohort),
+    }
+
+
+def cohort_tables(cohort: Cohort) -> dict[str, pd.DataFrame]:
+    """Every table of a cohort but the assays, by name."""
+    tables = {"subjects": cohort.subjects, "visits": cohort.visits, "images": cohort.images}
+    return tables | {
+        f"measurements/{name}": cohort.measurements[name] for name in cohort.measurements
+    }
+
+
+def cohort_record(cohort: Cohort) -> dict[str, Any]:
+    """All of a cohort that is no table, as plain JSON values."""
+    store = cohort._store
+    return {
+        "name": store.name,
+        "synthetic": store.synthetic,
+        "landmark": store.landmark,
+        "schedule": dict(store.schedule),
+        "columns": {name: column.to_dict() for name, column in store.columns.items()},
+        "outcomes": {name: outcome.to_dict() for name, outcome in store.outcomes.items()},
         "flow": {
             "recruited": cohort.flow.recruited,
             "steps": [[s.reason, s.n_before, s.n_after] for s in cohort.flow],
         },
-        "meta": cohort.meta,
-        "provenance": [dict(entry) for entry in cohort._store.provenance],
+        "meta": dict(store.meta),
+        "provenance": [dict(entry) for entry in store.provenance],
     }
 
 
+def as_json(record: Mapping[str, Any]) -> str:
+    """Write a record; what JSON can't hold is a `FormatError`."""
+    try:
+        return json.dumps(record, indent=1, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise FormatError(
+            f"the cohort's description can't be stored: {error}",
+            remedy="keep to text, numbers, lists and mappings in meta, provenance, columns and "
+            "outcomes",
+        ) from error
+
+
 def _with_checksums(images: pd.DataFrame) -> pd.DataFrame:
+    if images.empty:
+        return images
     known = images["sha256"] if "sha256" in images else pd.Series(None, images.index, dtype=object)
     needed = images["present"] & known.isna()
     sums = known.astype(object)
-    for row in images.index[needed]:
-        sums[row] = _sha256(Path(images.at[row, "path"]))
+    try:
+        sums[needed] = [_sha256(Path(str(path))) for path in images.loc[needed, "path"]]
+    except OSError as error:
+        raise StorageError(
+            f"an image can't be read for its checksum ({error.strerror})",
+            where=str(error.filename),
+            remedy="put the file back, mark it present=False, or save with checksum=False",
+        ) from error
     return images.assign(sha256=sums)
 
 
@@ -215,30 +260,35 @@ def load_cohort(path: str | Path, *, verify: bool = True) -> Cohort:
     path = Path(path)
     index = _read_index(path)
     data = path / str(index["data"])
-    tables: dict[str, Any] = {}
-    for name, record in index["files"].items():
-        file = data / record["file"]
-        try:
-            if verify and _sha256(file) != record["sha256"]:
-                raise FormatError(
-                    "the file is not what was saved (its checksum differs)",
-                    where=str(file),
-                    remedy="restore the directory from a copy",
-                )
-            tables[name] = _read_table(file)
-        except FileNotFoundError as error:
-            raise FormatError("a file of the cohort is missing", where=str(file)) from error
-        except PermissionError as error:
-            raise StorageError("the file can't be read (permission)", where=str(file)) from error
-    return _from_parts(index, tables)
+    try:
+        tables = {
+            name: _read_file(data / record["file"], record, verify)
+            for name, record in index["files"].items()
+        }
+    except FileNotFoundError as error:
+        if _read_index(path)["data"] != index["data"]:
+            return load_cohort(path, verify=verify)  # replaced meanwhile by another process
+        raise FormatError("a file of the cohort is missing", where=str(error.filename)) from error
+    return make_cohort(index, tables)
 
 
-def _read_table(file: Path) -> Any:
-    if file.suffix == ".h5ad":
-        import anndata
-
-        return anndata.read_h5ad(file)
-    return pd.read_parquet(file)
+def _read_file(file: Path, record: Mapping[str, Any], verify: bool) -> Any:
+    try:
+        if verify and _sha256(file) != record["sha256"]:
+            raise FormatError(
+                "the file is not what was saved (its checksum differs)",
+                where=str(file),
+                remedy="restore the directory from a copy",
+            )
+        if file.suffix == ".parquet":
+            return read_table(file)
+        return read_assay(file, record["text"])
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise StorageError("the file can't be read (permission)", where=str(file)) from error
+    except OSError as error:
+        raise FormatError(f"the file is damaged ({error})", where=str(file)) from error
 
 
 def _read_index(path: Path) -> dict[str, Any]:
@@ -260,10 +310,18 @@ def _read_index(path: Path) -> dict[str, Any]:
             where=str(file),
             remedy=f"upgrade precisionpain (it was written by {index.get('written_by')})",
         )
+    lacking = [key for key in _ENTRIES if key not in index]
+    if lacking:
+        raise FormatError(
+            f"the file is damaged: it lacks {list_some(lacking)}",
+            where=str(file),
+            remedy="restore the directory from a copy",
+        )
     return index
 
 
-def _from_parts(index: Mapping[str, Any], tables: Mapping[str, Any]) -> Cohort:
+def make_cohort(record: Mapping[str, Any], tables: Mapping[str, Any]) -> Cohort:
+    """Put a cohort together from its `cohort_record` and its tables and assays by name."""
     from .core import Cohort
 
     images = tables["images"].copy()
@@ -276,21 +334,21 @@ def _from_parts(index: Mapping[str, Any], tables: Mapping[str, Any]) -> Cohort:
             if "reason" not in images:
                 images["reason"] = pd.Series(None, images.index, dtype=object)
             images.loc[gone, "reason"] = "the file is gone"
-    flow = index["flow"]
+    flow = record["flow"]
     return Cohort(
         tables["subjects"],
         visits=tables["visits"],
         images=images,
         assays={n[7:]: t for n, t in tables.items() if n.startswith("assays/")},
         measurements={n[13:]: t for n, t in tables.items() if n.startswith("measurements/")},
-        columns=as_columns(index["columns"]),
-        outcomes={name: Outcome(**record) for name, record in index["outcomes"].items()},
-        schedule=index["schedule"],
-        landmark=index["landmark"],
-        name=index["name"],
-        synthetic=index["synthetic"],
-        meta=index["meta"],
-        provenance=index["provenance"],
+        columns=as_columns(record["columns"]),
+        outcomes={name: Outcome(**rule) for name, rule in record["outcomes"].items()},
+        schedule=record["schedule"],
+        landmark=record["landmark"],
+        name=record["name"],
+        synthetic=record["synthetic"],
+        meta=record["meta"],
+        provenance=record["provenance"],
         flow=Flow(flow["recruited"], tuple(FlowStep(*step) for step in flow["steps"])),
     )
 

@@ -166,13 +166,13 @@ def _bedside(
         return share * worry + np.sqrt(1 - share**2) * z[:, j]
 
     table = {
-        "education_years": whole(gamma_from(z[:, 1], by_group(14.0, 12.7), 2.5), 6, 25),
-        "n_painful_areas": whole(gamma_from(like(0.3, 2), by_group(2.5, 3.5), 1.5), 1, 10),
-        "pcs_total": whole(beta_from(worry, by_group(15.0, 21.0), 11.0, 0, 52), 0, 52),
-        "pcs_magnification": whole(beta_from(like(0.7, 3), by_group(3.0, 4.3), 2.6, 0, 12), 0, 12),
-        "hads_depression": whole(beta_from(like(0.5, 4), by_group(4.6, 6.5), 3.5, 0, 21), 0, 21),
-        "dizziness": rng.random(n) < special.expit(by_group(-0.6, 0.2) + 0.3 * worry),
-        "employed": rng.random(n) < by_group(0.85, 0.70),
+        "education_years": whole(gamma_from(z[:, 1], by_group(14.1, 12.55), 2.5), 6, 25),
+        "n_painful_areas": whole(gamma_from(like(0.3, 2), by_group(2.45, 3.6), 1.5), 1, 10),
+        "pcs_total": whole(beta_from(worry, by_group(14.5, 21.7), 11.0, 0, 52), 0, 52),
+        "pcs_magnification": whole(beta_from(like(0.7, 3), by_group(2.9, 4.5), 2.6, 0, 12), 0, 12),
+        "hads_depression": whole(beta_from(like(0.5, 4), by_group(4.4, 6.7), 3.5, 0, 21), 0, 21),
+        "dizziness": rng.random(n) < special.expit(by_group(-0.65, 0.25) + 0.3 * worry),
+        "employed": rng.random(n) < by_group(0.865, 0.69),
         "gcs": 15 - rng.choice(3, size=n, p=[0.85, 0.12, 0.03]).astype(float),
         "loss_of_consciousness_minutes": np.where(
             rng.random(n) < 0.7, 0.0, np.ceil(29 * rng.beta(0.6, 4.0, n))

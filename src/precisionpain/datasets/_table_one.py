@@ -42,8 +42,8 @@ TABLE_ONE = {
 _TOP = 100
 AGES = (18, 67)
 _REACH = 40  # how far a rating may move from where it was drawn
-_ATTEMPTS, _DRAWS, _SWEEPS = 30, 100, 30
-_HEAT, _COOLING = 3.0, 0.85
+_ATTEMPTS, _DRAWS, _SWEEPS = 30, 100, 35
+_HEAT, _COOLING = 20.0, 0.85
 _TOLERANCE = 0.0195  # of means and SDs
 _SCALE = np.arange(_TOP + 1)
 

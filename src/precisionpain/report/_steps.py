@@ -43,8 +43,8 @@ def check_models(models: Sequence[str]) -> list[str]:
     return names if "logistic" in names else [*names, "logistic"]
 
 
-def bar_sources(cohort: Cohort, outcome: str) -> Cohort:
-    """Check the outcome, and bar the columns behind any outcome from predicting."""
+def check_outcome(cohort: Cohort, outcome: str) -> None:
+    """Refuse a cohort whose outcome or predictors no study can be made of."""
     if not isinstance(cohort, Cohort):
         raise FormatError(f"expected a Cohort, found {type(cohort).__name__}")
     if cohort.unit != "subject":
@@ -64,15 +64,11 @@ def bar_sources(cohort: Cohort, outcome: str) -> Cohort:
             f"the outcome {outcome!r} is a {cohort.outcomes[outcome].kind}, not binary",
             remedy=f"binary outcomes are {list_some(binary, 12) or 'not defined yet'}",
         )
-    sources = {s for o in cohort.outcomes.values() for s in o.sources if s in cohort.predictors}
-    if sources:
-        cohort = cohort.without_predictors(sorted(sources), "an outcome is computed from it")
     if not cohort.predictors:
         raise MissingModalityError(
             "the cohort has no column that may predict",
             remedy="see cohort.dictionary for the reasons",
         )
-    return cohort
 
 
 def event_flags(cohort: Cohort, outcome: str) -> pd.Series:
@@ -82,7 +78,7 @@ def event_flags(cohort: Cohort, outcome: str) -> pd.Series:
     return values.astype(int)
 
 
-def choose_splitter(cv: Any, y: pd.Series, outcome: str, random_state: int) -> Any:
+def choose_splitter(cv: Any, cohort: Cohort, y: pd.Series, outcome: str, seed: int) -> Any:
     """Return the folds, by default as many as there are people in the rarer class, at most 5."""
     rarer = int(min(y.sum(), (1 - y).sum()))
     if rarer < 2:
@@ -91,8 +87,19 @@ def choose_splitter(cv: Any, y: pd.Series, outcome: str, random_state: int) -> A
             "class; a cross-validation needs at least two in each"
         )
     if cv is None or isinstance(cv, int | np.integer):
-        return SubjectKFold(min(FOLDS, rarer) if cv is None else int(cv), random_state=random_state)
-    return cv if hasattr(cv, "split") else list(cv)
+        return SubjectKFold(min(FOLDS, rarer) if cv is None else int(cv), random_state=seed)
+    if not hasattr(cv, "split"):
+        return list(cv)
+    draws = [
+        [test.tolist() for _, test in cv.split(cohort, y.to_numpy(), cohort.groups)]
+        for _ in range(2)
+    ]
+    if draws[0] != draws[1]:
+        raise FormatError(
+            "the splitter draws other folds each time, so that models couldn't be compared",
+            remedy="give it a random_state",
+        )
+    return cv
 
 
 def choose_references(

@@ -18,8 +18,8 @@ from ._files import make_writable
 from ._steps import (
     LABELS,
     Clock,
-    bar_sources,
     check_models,
+    check_outcome,
     choose_permutations,
     choose_references,
     choose_splitter,
@@ -237,11 +237,10 @@ def run_study(
     names = check_models(models)
     if out is not None:
         make_writable(out)
-    whole = bar_sources(cohort, outcome)
-    definition = whole.outcomes[outcome]
-    analysed = whole.where(**definition.where).require(outcome)
+    check_outcome(cohort, outcome)
+    analysed = cohort.where(**cohort.outcomes[outcome].where).require(outcome)
     y = event_flags(analysed, outcome)
-    splitter = choose_splitter(cv, y, outcome, random_state)
+    splitter = choose_splitter(cv, analysed, y, outcome, random_state)
     references = choose_references(analysed, reference)
     exclude = [site] if site in analysed.subjects else []
     permutations = choose_permutations(n_permutations, [*names, *references])

@@ -1,14 +1,15 @@
-"""Tables as Parquet that come back as they were: with their dtypes, or not written at all."""
+"""Tables and assays as files that come back as they were, or are not written at all."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
 
-from ..errors import FormatError
+from ..errors import FormatError, list_some
 
 _DTYPES = b"precisionpain.dtypes"
 
@@ -55,6 +56,42 @@ def read_table(source: Path | IO[bytes]) -> pd.DataFrame:
         if _describe(table.dtypes.iloc[position]) != wanted:
             table.isetitem(position, table.iloc[:, position].astype(_dtype(wanted)))
     return table
+
+
+def write_assay(adata: Any, file: Path, *, label: str) -> dict[str, list[str]]:
+    """Write an assay and return which of its columns are text; h5ad makes categories of them."""
+    text = {}
+    for axis in ("obs", "var"):
+        table = getattr(adata, axis)
+        text[axis] = [name for name in table if table[name].dtype == object]
+        dates = table.select_dtypes(["datetime", "datetimetz", "timedelta"]).columns
+        if len(dates):
+            raise FormatError(
+                f"h5ad holds no dates, found {list_some(dates)}",
+                where=f"{label}, {axis}",
+                remedy="give days from the index event, or text",
+            )
+    try:
+        adata.write_h5ad(file)
+    except (TypeError, ValueError) as error:
+        raise FormatError(
+            f"the assay can't be stored: {error}",
+            where=label,
+            remedy="give each column of obs and var values of one type",
+        ) from error
+    return text
+
+
+def read_assay(file: Path, text: Mapping[str, list[str]]) -> Any:
+    """Read an assay that `write_assay` wrote."""
+    import anndata
+
+    adata = anndata.read_h5ad(file)
+    for axis, names in text.items():
+        table = getattr(adata, axis)
+        for name in names:
+            table[name] = table[name].astype(object)
+    return adata
 
 
 def _unfit(label: str, what: str) -> FormatError:
