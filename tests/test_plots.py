@@ -55,7 +55,9 @@ def test_calibration_points_are_shares_of_the_bins():
     ax = plots.calibration(y, p, name="ridge")
     points = ax.containers[0].lines[0]
     np.testing.assert_allclose(np.asarray(points.get_xdata(orig=False)), [0.1, 0.3, 0.5, 0.7, 0.9])
-    np.testing.assert_allclose(np.asarray(points.get_ydata(orig=False)), [0.05, 0.35, 0.45, 0.8, 0.95])
+    np.testing.assert_allclose(
+        np.asarray(points.get_ydata(orig=False)), [0.05, 0.35, 0.45, 0.8, 0.95]
+    )
     bars = [patch.get_height() for patch in ax.patches]
     assert len(bars) == 2 * 40
     up, down = [h for h in bars if h > 0], [h for h in bars if h < 0]

@@ -248,7 +248,8 @@ def _read_map(path: str | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FormatError(f"the column map can't be read ({error})", where=path) from error
+        because = " ".join(str(error).split())
+        raise FormatError(f"the column map can't be read ({because})", where=path) from error
     if not isinstance(loaded, Mapping):
         raise FormatError(f"expected a mapping, found {type(loaded).__name__}", where=path)
     if not {"columns", "outcomes"} & set(loaded):

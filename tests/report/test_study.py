@@ -70,8 +70,8 @@ def test_pooled_auc_agrees_with_sklearn_on_the_written_predictions(study, folder
 
 
 def test_the_verdict_counts_the_features_before_fitting(study):
-    # age, sex, sindou_grade, severity and the constant surgery; neither site nor pain_after
-    assert study.verdict.n_parameters == 5
+    # age, sex, sindou_grade and severity; neither the constant surgery, site nor pain_after
+    assert study.verdict.n_parameters == 4
     assert study.verdict.n == len(study.analysed)
     assert study.verdict.n_events == int(study.primary.y.sum())
 
@@ -103,12 +103,24 @@ def test_one_site_only_is_a_note():
 
 
 def test_rare_known_values_are_a_note_not_a_result():
-    cohort = make_cohort(80)
+    cohort = make_cohort(160)
     people = cohort.subjects
-    people.loc[people.index[8:], "sindou_grade"] = np.nan
+    poor = people["pain_after"] > 2
+    keep = poor | (people.index.isin(people.index[~poor & (people["surgery"] == "MVD")][4:8]))
+    people["sindou_grade"] = people["sindou_grade"].where(keep)
     study = quick(Cohort(people, outcomes=cohort.outcomes))
     assert study.other_people == {}
     assert any("not evaluated on the" in note for note in study.notes)
+    assert "Sindou grade only" in study.results
+
+
+def test_a_reference_that_hardly_varies_is_a_note():
+    cohort = make_cohort(80)
+    people = cohort.subjects.assign(sindou_grade=3.0)
+    people.iloc[20:25, people.columns.get_loc("sindou_grade")] = 2.0
+    study = quick(Cohort(people, outcomes=cohort.outcomes))
+    assert list(study.results) == ["logistic"]
+    assert any("differ from the commonest value" in note for note in study.notes)
 
 
 # --- what is said ------------------------------------------------------------------------
@@ -218,9 +230,10 @@ def test_everything_is_written(study, folder):
     tables = ["flow", "availability", "table_one", "dictionary", "provenance", "checks", "metrics",
               "folds", "comparisons", "model_checks", "predictions", "predictions_beside",
               "importance", "shap_logistic", "shap_random_forest", "shap_xgboost"]  # fmt: skip
+    models = ("logistic", "random_forest", "xgboost")
     figures = ["flow", "availability", "auc_forest", "roc", "fold_auc", "permutation",
-               "decision_curve", *(f"{kind}_{name}" for kind in ("calibration", "shap")
-                                   for name in ("logistic", "random_forest", "xgboost"))]  # fmt: skip
+               "decision_curve", *(f"calibration_{name}" for name in models),
+               *(f"shap_{name}" for name in models)]  # fmt: skip
     expected = {f"tables/{n}.csv" for n in tables} | {f"figures/{n}.png" for n in figures}
     assert names == expected | {"report.html", "results.json"}
     for name in expected:

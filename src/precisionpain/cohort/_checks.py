@@ -22,7 +22,11 @@ VISIT_COLUMNS = ("subject_id", "visit", "day")
 
 # Visit names that say by themselves on which side of the index event they lie.
 _BEFORE = re.compile(r"^(pre|baseline|screening)", re.IGNORECASE)
-_AFTER = re.compile(r"^(post|discharge|follow|fu\d*$)", re.IGNORECASE)
+_AFTER = re.compile(
+    r"^(post|discharge|follow|fu\d*$|0*[1-9]\d*_?(m|mo|months?|w|weeks?|y|yrs?|years?)$"
+    r"|(m|mo|months?|w|weeks?|y|yrs?|years?)_?0*[1-9]\d*$)",
+    re.IGNORECASE,
+)
 
 
 def check_subjects(subjects: pd.DataFrame) -> pd.DataFrame:

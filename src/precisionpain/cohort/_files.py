@@ -64,6 +64,10 @@ def write_assay(adata: Any, file: Path, *, label: str) -> dict[str, list[str]]:
     for axis in ("obs", "var"):
         table = getattr(adata, axis)
         text[axis] = [name for name in table if table[name].dtype == object]
+        for name in text[axis]:
+            if pd.api.types.infer_dtype(table[name], skipna=True) in ("string", "empty"):
+                categories = pd.Index(table[name].dropna().unique(), dtype=object)
+                table[name] = pd.Categorical(table[name], categories)
         dates = table.select_dtypes(["datetime", "datetimetz", "timedelta"]).columns
         if len(dates):
             raise FormatError(

@@ -143,12 +143,11 @@ class Selection(Views):
         >>> import precisionpain as pp
         >>> people = pd.DataFrame({"sex": ["female", "male", "male"], "age": [61, 48, 17]},
         ...                       index=["p1", "p2", "p3"])
-        >>> men = pp.Cohort(people).where(sex="male", age=lambda age: age >= 18)
-        >>> print(men.flow.frame().to_string(index=False))
-                         step  excluded  remaining
-                    recruited         0          3
-              sex is not male         1          2
-        age outside the criterion         1          1
+        >>> men = pp.Cohort(people).where(sex="male")
+        >>> print(men.flow)
+        3 recruited → 1 excluded: sex is not male → 2 analysed
+        >>> men.where(age=lambda age: age >= 18).n_subjects
+        1
         """
         cohort = self
         for name, condition in conditions.items():

@@ -150,7 +150,7 @@ def build_store(
         images=images_table,
         assays=assayed,
         measurements=measured,
-        columns=bar_sources(_complete_columns(subjects, columns), outcomes),
+        columns=_complete_columns(subjects, columns, outcomes),
         outcomes=dict(outcomes),
         schedule=schedule,
         landmark=landmark,
@@ -164,7 +164,9 @@ def build_store(
     )
 
 
-def _complete_columns(subjects: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, Column]:
+def _complete_columns(
+    subjects: pd.DataFrame, columns: Mapping[str, Column], outcomes: Mapping[str, Outcome]
+) -> dict[str, Column]:
     """Give every column of the table its entry, and refuse entries of nothing."""
     stray = [n for n, c in columns.items() if n not in subjects and c.role != "unused"]
     if stray:
@@ -172,12 +174,14 @@ def _complete_columns(subjects: pd.DataFrame, columns: Mapping[str, Column]) -> 
             f"columns describes {list_some(stray)}, which the subjects table lacks",
             remedy="correct the names, or give them role='unused' with the reason",
         )
-    complete = {name: columns.get(name) or assume_column(name) for name in subjects.columns}
-    for name, record in complete.items():
+    complete = {}
+    for name in subjects.columns:
+        record = columns.get(name) or assume_column(name)
         if record.kind is None:
-            complete[name] = dataclasses.replace(record, kind=infer_kind(subjects[name]))
+            record = dataclasses.replace(record, kind=infer_kind(subjects[name]))
+        complete[name] = record
     complete.update({n: c for n, c in columns.items() if n not in complete})
-    return complete
+    return bar_sources(complete, outcomes)
 
 
 def bar_sources(
@@ -188,7 +192,10 @@ def bar_sources(
     for name, outcome in outcomes.items():
         for source in outcome.sources:
             record = barred.get(source)
-            if record is not None and record.role in ("predictor", "note"):
+            if record is None:
+                continue
+            guessed = record.role == "outcome" and record.reason == assume_column(source).reason
+            if guessed or record.role in ("predictor", "note"):
                 barred[source] = dataclasses.replace(
                     record, role="outcome", reason=f"it defines {name}"
                 )

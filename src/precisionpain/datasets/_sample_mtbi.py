@@ -11,7 +11,7 @@ from scipy import special
 from ..cohort import Column, Outcome
 from ..errors import MissingModalityError
 from ._draw import beta_from, category, check_size, gamma_from, stream, whole
-from ._table_one import AGES, N_CHRONIC, N_RECOVERED, TABLE_ONE, ratings
+from ._table_one import AGES, N_CHRONIC, N_RECOVERED, ratings
 
 if TYPE_CHECKING:
     from ..cohort import Cohort
@@ -26,7 +26,8 @@ BEDSIDE_FEATURES = [
 ]  # fmt: skip
 
 SOURCES = [
-    "Table 1, follow-up and inclusion: Attias et al., Pain 2025, doi:10.1097/j.pain.0000000000003587",
+    "Table 1, follow-up and inclusion: Attias et al., Pain 2025, "
+    "doi:10.1097/j.pain.0000000000003587",
     "which bedside features: Ramon-Gonen et al., Pain 2024 (their sizes are made up, so that a "
     "random forest reaches about the published AUC of 0.77 to 0.80)",
 ]
@@ -149,9 +150,7 @@ def _tables(n_subjects: int, random_state: int) -> dict[str, pd.DataFrame]:
     return {"subjects": subjects[list(_columns())], "visits": visits, "pain_ratings": table}
 
 
-def _bedside(
-    subjects: pd.DataFrame, chronic: np.ndarray, rng: np.random.Generator
-) -> pd.DataFrame:
+def _bedside(subjects: pd.DataFrame, chronic: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
     n = len(subjects)
     z = rng.standard_normal((n, 8))
     # People in more pain catastrophize more; within a group, so that each feature adds something.
@@ -178,9 +177,7 @@ def _bedside(
             rng.random(n) < 0.7, 0.0, np.ceil(29 * rng.beta(0.6, 4.0, n))
         ),
         "wad_grade": 1.0 + (rng.random(n) < 0.6),
-        "collision": category(
-            rng, {"rear": 0.5, "front": 0.25, "side": 0.2, "other": 0.05}, n
-        ),
+        "collision": category(rng, {"rear": 0.5, "front": 0.25, "side": 0.2, "other": 0.05}, n),
     }
     return pd.DataFrame(table, index=subjects.index)
 

@@ -59,7 +59,8 @@ def tn_columns() -> dict[str, Column]:
         "pcs_total": Column(kind="number", unit="0-52", minimum=0, maximum=52, **preop,
                             description="Pain Catastrophizing Scale, total"),
         "index_surgery": Column(kind="category", levels=_named("MVD", "percutaneous", "none"),
-                                **preop, description="surgery decided on: microvascular decompression, "
+                                **preop,
+                                description="surgery decided on: microvascular decompression, "
                                 "percutaneous procedure, none; missing for controls"),
         "complications": Column(kind="category", role="outcome", visit="discharge", reason=reason,
                                 description="complication of the surgery"),

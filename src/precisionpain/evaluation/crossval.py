@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def cross_validate(
     keep_models : bool, default False
         Keep the fitted model of each fold, for `shap_values`.
     n_jobs : int, optional
-        Folds in parallel, as joblib takes it.
+        Folds, and permutations, in parallel, as joblib takes it.
     random_state : int, default 0
         Seed of the bootstrap and the permutations.
 
@@ -101,8 +102,7 @@ def cross_validate(
     analysed, y, label = _with_outcome(cohort, outcome)
     splitter, splits = _splits(cv, analysed, y)
     visible = _without_sources(analysed, outcome).known_at_index(allow=allow)
-    fit = _Fit(visible, splits, n_jobs)
-    predicted, models = fit(model, y, keep_models)
+    predicted, models = _fit(model, visible, y, splits, keep_models, n_jobs)
     reference = _baseline(baseline, model, visible)
     base: CVResult | None = None
     if isinstance(reference, CVResult):
@@ -116,14 +116,6 @@ def cross_validate(
             random_state=random_state,
         )  # fmt: skip
 
-    def rerun(labels: np.ndarray) -> tuple[list[Split], list[np.ndarray]]:
-        again = (
-            splits
-            if splitter is None
-            else check_splits(splitter.split(visible, labels, visible.groups), visible.groups)
-        )
-        return again, _Fit(visible, again, n_jobs)(model, labels, False)[0]
-
     result = CVResult(
         name=name or _model_name(model),
         outcome=label,
@@ -134,11 +126,12 @@ def cross_validate(
         models=models,
         baseline=base,
         n_features=_n_features(models),
-        rerun=rerun,
+        rerun=_Rerun(model, visible, splitter, splits),
         threshold=threshold,
         confidence=confidence,
         n_bootstrap=n_bootstrap,
         n_permutations=n_permutations,
+        n_jobs=n_jobs,
         random_state=random_state,
     )
     if base is not None:
@@ -240,22 +233,38 @@ def _baseline(baseline: Any, model: Any, cohort: Cohort) -> Any:
     return baseline
 
 
-class _Fit:
+def _fit(
+    model: Any,
+    cohort: Cohort,
+    y: np.ndarray,
+    splits: list[Split],
+    keep: bool,
+    n_jobs: int | None,
+) -> tuple[list[np.ndarray], list[Any]]:
     """Fit a model on each fold and predict the people left out."""
+    from joblib import Parallel, delayed
 
-    def __init__(self, cohort: Cohort, splits: list[Split], n_jobs: int | None) -> None:
-        self.cohort = cohort
-        self.splits = splits
-        self.n_jobs = n_jobs
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_one)(model, cohort, y, train, test, number, keep)
+        for number, (train, test) in enumerate(splits)
+    )
+    return [p for p, _ in done], [fitted for _, fitted in done]
 
-    def __call__(self, model: Any, y: np.ndarray, keep: bool) -> tuple[list[np.ndarray], list[Any]]:
-        from joblib import Parallel, delayed
 
-        done = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_one)(model, self.cohort, y, train, test, number, keep)
-            for number, (train, test) in enumerate(self.splits)
-        )
-        return [p for p, _ in done], [m for _, m in done]
+@dataclasses.dataclass(frozen=True)
+class _Rerun:
+    """The same cross-validation with other labels; folds are drawn anew where they can be."""
+
+    model: Any
+    cohort: Cohort
+    splitter: Any
+    splits: list[Split]
+
+    def __call__(self, labels: np.ndarray) -> tuple[list[Split], list[np.ndarray]]:
+        splits, groups = self.splits, self.cohort.groups
+        if self.splitter is not None:
+            splits = check_splits(self.splitter.split(self.cohort, labels, groups), groups)
+        return splits, _fit(self.model, self.cohort, labels, splits, False, 1)[0]
 
 
 def _fit_one(

@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..stats import permutation_p
-from .splits import Split
 
 __all__ = ["PermutationTest", "permutation_test", "permute_by_subject"]
-
-Rerun = Callable[[np.ndarray], tuple[list[Split], list[np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +65,11 @@ def permutation_test(
     observed: float,
     y: np.ndarray,
     groups: np.ndarray,
-    rerun: Rerun,
-    pooled: Callable[[np.ndarray, list[Split], list[np.ndarray]], float],
+    pooled_auc: Callable[[np.ndarray], float],
     *,
     n_permutations: int,
-    random_state: int,
+    n_jobs: int | None = None,
+    random_state: int = 0,
 ) -> PermutationTest:
     """Rerun a cross-validation with permuted labels.
 
@@ -84,25 +81,25 @@ def permutation_test(
         Outcome.
     groups : numpy.ndarray of shape (n_rows,)
         Subject of each row.
-    rerun : callable
-        Labels → splits and predictions. The folds are drawn anew, so that they are
-        stratified by the permuted labels as the true ones were by the true labels.
-    pooled : callable
-        Labels, splits and predictions → pooled AUC.
+    pooled_auc : callable
+        Labels → pooled AUC. It draws the folds anew, so that they are stratified by the
+        permuted labels as the true ones were by the true labels.
     n_permutations : int
         How often.
-    random_state : int
+    n_jobs : int, optional
+        Permutations in parallel, as joblib takes it.
+    random_state : int, default 0
         Seed.
 
     Returns
     -------
     PermutationTest
     """
+    from joblib import Parallel, delayed
+
     rng = np.random.default_rng(random_state)
-    null = []
-    for _ in range(n_permutations):
-        labels = permute_by_subject(y, groups, rng)
-        null.append(pooled(labels, *rerun(labels)))
+    labels = [permute_by_subject(y, groups, rng) for _ in range(n_permutations)]
+    null = Parallel(n_jobs=n_jobs)(delayed(pooled_auc)(each) for each in labels)
     return PermutationTest(observed, np.array(null))
 
 

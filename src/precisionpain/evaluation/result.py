@@ -30,10 +30,12 @@ from ..stats import (
     net_benefit,
     sample_size_verdict,
 )
-from .permutation import PermutationTest, Rerun, permutation_test
+from .permutation import PermutationTest, permutation_test
 from .splits import Split
 
 __all__ = ["CVResult", "Comparison"]
+
+Rerun = Callable[[np.ndarray], tuple[list[Split], list[np.ndarray]]]
 
 _THRESHOLD_METRICS = ("accuracy", "sensitivity", "specificity", "precision", "npv", "f1")
 
@@ -105,6 +107,7 @@ class CVResult:
         confidence: float,
         n_bootstrap: int,
         n_permutations: int,
+        n_jobs: int | None,
         random_state: int,
     ) -> None:
         self.name = name
@@ -121,6 +124,7 @@ class CVResult:
         self._rerun = rerun
         self._n_bootstrap = n_bootstrap
         self._n_permutations = n_permutations
+        self._n_jobs = n_jobs
         self._random_state = random_state
 
     # --- predictions -----------------------------------------------------------------
@@ -296,11 +300,9 @@ class CVResult:
             self._over_repeats(auc),
             self.y,
             self.cohort.groups,
-            self._rerun,
-            lambda labels, splits, predicted: _mean_over_repeats(
-                auc, labels, _as_table(len(labels), splits, predicted)
-            ),
+            _PooledAUC(self._rerun),
             n_permutations=self._n_permutations,
+            n_jobs=self._n_jobs,
             random_state=self._random_state,
         )
 
@@ -533,6 +535,17 @@ class CVResult:
             lines.append(f"  baseline   {b.auc:.3f} ({b.ci_low:.3f} to {b.ci_high:.3f})")
         lines.append("  see        .summary() .frame() .checks .plot() .permutation")
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class _PooledAUC:
+    """Labels → pooled AUC of the whole cross-validation; an object, so that it travels."""
+
+    rerun: Rerun
+
+    def __call__(self, labels: np.ndarray) -> float:
+        table = _as_table(len(labels), *self.rerun(labels))
+        return _mean_over_repeats(auc, labels, table)
 
 
 def _as_table(n: int, splits: Sequence[Split], predicted: Sequence[np.ndarray]) -> np.ndarray:

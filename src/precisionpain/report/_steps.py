@@ -103,20 +103,32 @@ def choose_splitter(cv: Any, cohort: Cohort, y: pd.Series, outcome: str, seed: i
 
 
 def choose_references(
-    cohort: Cohort, reference: Mapping[str, Sequence[str]] | None
+    cohort: Cohort, reference: Mapping[str, Sequence[str]] | None, notes: list[str]
 ) -> dict[str, list[str]]:
-    """Return the columns of each reference model."""
+    """Return the columns of each reference model; one that hardly varies becomes a note."""
     if reference is None:
         grade = "sindou_grade"
-        able = grade in cohort.predictors and cohort.subjects[grade].notna().any()
-        return {"Sindou grade only": [grade]} if able else {}
-    chosen = {name: [c] if isinstance(c, str) else list(c) for name, c in reference.items()}
+        chosen = {"Sindou grade only": [grade]} if grade in cohort.predictors else {}
+    else:
+        chosen = {name: [c] if isinstance(c, str) else list(c) for name, c in reference.items()}
     taken = [name for name in chosen if name in LABELS]
     if taken:
         raise FormatError(f"a reference needs a name of its own, found {list_some(taken)}")
-    for columns in chosen.values():
-        cohort.predictor_frame(columns)  # refuses unknown columns and leaks now, not later
-    return chosen
+    usable = {}
+    for name, columns in chosen.items():
+        frame = cohort.predictor_frame(columns)  # refuses unknown columns and leaks now
+        known = [frame[column].dropna() for column in columns]
+        apart = max(
+            len(values) - values.value_counts().max() if len(values) else 0 for values in known
+        )
+        # With fewer, some training people may all have the same value.
+        if apart < 2 * FOLDS:
+            notes.append(
+                f"{name}: not evaluated, as only {apart} people differ from the commonest value."
+            )
+        else:
+            usable[name] = columns
+    return usable
 
 
 def choose_permutations(given: int | Mapping[str, int] | None, names: list[str]) -> dict[str, int]:

@@ -183,6 +183,7 @@ def run_study(
         ["sindou_grade"]}`` where that column may predict. Each is evaluated on the same
         people and folds, with unknown values imputed in the fold, and once more on the people
         with known values, who are other people.
+        One that hardly varies becomes a note.
     cv : int, splitter or iterable of (train, test), optional
         By default ``SubjectKFold`` with as many folds as there are people of the rarer
         outcome, at most 5.
@@ -241,7 +242,8 @@ def run_study(
     analysed = cohort.where(**cohort.outcomes[outcome].where).require(outcome)
     y = event_flags(analysed, outcome)
     splitter = choose_splitter(cv, analysed, y, outcome, random_state)
-    references = choose_references(analysed, reference)
+    notes: list[str] = []
+    references = choose_references(analysed, reference, notes)
     exclude = [site] if site in analysed.subjects else []
     permutations = choose_permutations(n_permutations, [*names, *references])
     verdict = judge_size(analysed, y, exclude)
@@ -252,7 +254,6 @@ def run_study(
     }
     results: dict[str, CVResult] = {}
     explanations: dict[str, Explanation] = {}
-    notes: list[str] = []
     steps = 3 * len(names) + 2 * len(references) + 3
     # The matrices are small: threads of the linear algebra would only wait for each other.
     with threadpool_limits(1), Clock(progress, steps) as clock:
