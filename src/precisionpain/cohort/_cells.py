@@ -75,7 +75,8 @@ class Cells:
         keys[:] = cells
         if numeric is not None:
             keys[numeric] += _STORED
-        self.codes, raw = pd.factorize(keys)
+        self.codes, unique = pd.factorize(keys)
+        raw = list(unique)
         self.counts = np.bincount(self.codes, minlength=len(raw))
         self.stored = np.zeros(len(raw), dtype=bool)
         if numeric is not None:

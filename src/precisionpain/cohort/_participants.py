@@ -108,7 +108,7 @@ def read_participants(
         ("site", ("site",), None),
         ("diagnosis", ("diagnosis", "group"), _diagnosis),
     ):
-        free = [column for column in people.table if column not in given]
+        free = [str(column) for column in people.table if column not in given]
         found = _find(free, candidates)
         if name in given or found is None or (found != name and name in people.table):
             continue
@@ -160,7 +160,9 @@ def _describe(people: Participants, described: Mapping[str, Any]) -> dict[str, M
     coded = [
         name
         for name, key in {**matched, **similar}.items()
-        if _levels(entries[key]) and pd.api.types.is_numeric_dtype(people.table.get(name))
+        if _levels(entries[key])
+        and name in people.table
+        and pd.api.types.is_numeric_dtype(people.table[name])
     ]
     detail = f"kept as numbers, their meanings are in the description: {list_some(coded, 20)}"
     people.note("columns of codes", None, len(coded), detail)

@@ -200,7 +200,7 @@ def _add_units(
         found = list(dict.fromkeys(here[known]))
         detail = f"in {list_some(unit or 'no unit' for unit in found)}"
         if len(found) > 1:
-            place = table.columns.get_indexer([column])[0] + 1
+            place = list(table.columns).index(column) + 1
             table.insert(place, f"{column}_unit", here.where(known, None))
             detail += f", see the column {column}_unit"
             concerns.append(f"the column {column!r} of {kind}.tsv is {detail}")
@@ -256,7 +256,8 @@ def visit_days(
         )
         unreadable += known.loc[moments.isna(), "acq_time"].astype(str).tolist()
         first = moments.groupby([known["subject_id"], known["visit"]]).min()
-        times.update(first.dropna().to_dict())
+        known_times = first.dropna()
+        times.update(zip(known_times.index.tolist(), known_times, strict=True))
     if not any(visit == index_visit for _, visit in times):
         raise MissingModalityError(
             f"nobody has an acq_time for the visit {index_visit!r}",

@@ -9,6 +9,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -162,7 +163,7 @@ def parquet_records(data: bytes, name: str) -> list[tuple[Any, ...]]:
     return [tuple(table.column_names), *zip(*columns, strict=True)]
 
 
-def as_text(cells: list[Any]) -> tuple[list[str], np.ndarray | None]:
+def as_text(cells: Sequence[Any]) -> tuple[list[str], np.ndarray | None]:
     """Write typed cells as text.
 
     Parameters
@@ -202,5 +203,5 @@ def _number_text(cell: int | float | Decimal) -> str:
         return str(cell)
     if math.isnan(cell):
         return ""
-    whole = math.isfinite(cell) and cell == int(cell) and abs(cell) < 2**53
+    whole = math.isfinite(cell) and -(2**53) < cell < 2**53 and cell == int(cell)
     return str(int(cell)) if whole else str(cell)

@@ -107,8 +107,8 @@ def _proteins(assay: str) -> pd.DataFrame:
     if assay == "plasma_pea":
         table[["patient", *CAUSES]] *= _PLASMA
     table["panel"] = "Synthetic 92"
-    table.index = pd.Index([f"OIDS{i:05d}" for i in range(1, total + 1)], name="olink_id")
-    table["olink_id"] = table.index.to_numpy()
+    table["olink_id"] = [f"OIDS{i:05d}" for i in range(1, total + 1)]
+    table.index = pd.Index(table["olink_id"].to_numpy())
     return table
 
 

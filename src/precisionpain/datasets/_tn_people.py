@@ -38,15 +38,15 @@ _BNI_OFFSETS = np.array([-0.45, 0.0, 0.35, 0.9, 2.0])
 
 # Log odds of BNI I-II after MVD at effect = 1: per SD of a cause or of log duration, or for a flag.
 RESPONSE_WEIGHTS = {
-    "compression": 0.70,
-    "axonal": 0.50,
-    "inflammatory": -0.45,
-    "autoimmune_like": -0.40,
+    "compression": 0.80,
+    "axonal": 0.65,
+    "inflammatory": -0.60,
+    "autoimmune_like": -0.50,
     "stress": -0.50,
-    "male": 0.85,
-    "continuous_pain": -1.10,
-    "log_duration": -0.55,
-    "previous_surgery": -0.80,
+    "male": 0.70,
+    "continuous_pain": -0.90,
+    "log_duration": -0.45,
+    "previous_surgery": -0.70,
     "venous_or_multiple": -0.70,
 }
 _RESPONSE_RATE = 0.75

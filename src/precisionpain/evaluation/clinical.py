@@ -217,7 +217,7 @@ def _vary(frame: pd.DataFrame) -> np.ndarray:
     values = _as_floats(frame if numeric.all() else frame.loc[:, numeric])
     if len(values):
         result[numeric] = np.fmin.reduce(values) < np.fmax.reduce(values)
-    result[~numeric] = [frame.iloc[:, i].nunique() > 1 for i in np.flatnonzero(~numeric)]
+    result[~numeric] = (frame.loc[:, ~numeric].nunique() > 1).to_numpy()
     return result
 
 
@@ -294,7 +294,7 @@ def clinical_model(
     elif name == "xgboost":
         from xgboost import XGBClassifier
 
-        defaults = {
+        settings: dict[str, Any] = {
             "n_estimators": 150,
             "max_depth": 2,
             "learning_rate": 0.05,
@@ -304,7 +304,7 @@ def clinical_model(
             "n_jobs": 1,
             "random_state": random_state,
         }
-        steps.append(("model", XGBClassifier(**{**defaults, **options})))
+        steps.append(("model", XGBClassifier(**{**settings, **options})))
     else:
         known = ("logistic", "random_forest", "xgboost")
         raise FormatError(f"a clinical model is one of {list_some(known)}, found {name!r}")
