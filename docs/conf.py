@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import precisionpain
 
@@ -103,3 +105,18 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {"index": []}
+
+
+# --- docstrings -----------------------------------------------------------------------------
+
+
+def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep |x|, an absolute value in docstrings, from being read as a substitution."""
+    lines[:] = [
+        line if "``" in line else re.sub(r"\|([^|]+)\|", r"\\|\1\\|", line) for line in lines
+    ]
+
+
+def setup(app: Any) -> None:
+    """Connect the hook ahead of numpydoc's."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=100)

@@ -394,3 +394,20 @@ def test_subject_kfold_is_the_default(signal):
     result = cross_validate(clinical_model("logistic"), signal, "response")
     expected = [t.tolist() for _, t in SubjectKFold(5).split(signal, result.y)]
     assert [t.tolist() for _, t in result.splits] == expected
+
+
+def test_the_same_folds_mean_the_same_permutations(signal, result):
+    """Folds that are used again must still be drawn anew for permuted labels."""
+    model = clinical_model("logistic")
+    alone = cross_validate(model, signal, "response", cv=4, n_permutations=4)
+    again = cross_validate(model, signal, "response", cv=result, n_permutations=4)
+    np.testing.assert_array_equal(alone.permutation.null, again.permutation.null)
+    np.testing.assert_array_equal(alone.permutation.null[:4], result.baseline.permutation.null[:4])
+
+
+def test_proportions_have_intervals_of_some_width(signal):
+    """A bootstrap of 10 in 10 has none."""
+    result = cross_validate(clinical_model("logistic"), signal, "response", threshold=0.0)
+    row = result.summary().loc["sensitivity"]
+    assert row["estimate"] == 1
+    assert row["ci_low"] == pytest.approx(1 / (1 + 1.959964**2 / result.y.sum()), abs=1e-6)

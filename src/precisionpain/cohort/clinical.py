@@ -287,6 +287,8 @@ def _drop_void(grid: Grid, keys: list[str], missing: Sequence[str]) -> None:
 
     own = [grid.columns[grid.header.index(key)] for key in keys]
     void = [i for i in range(len(grid.lines)) if is_void(i, own) and is_void(i, grid.columns)]
+    if len(void) == len(grid.lines):
+        raise FormatError("the file has a header and no row with a value", where=grid.name)
     if void:
         grid.take(np.delete(np.arange(len(grid.lines)), void))
         grid.notes.add("rows without values skipped", len(void), "no id, only missing codes")

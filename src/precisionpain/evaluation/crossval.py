@@ -109,7 +109,7 @@ def cross_validate(
         base = reference
     elif reference is not None:
         base = cross_validate(
-            reference, analysed, pd.Series(y, analysed.index), splits,
+            reference, analysed, pd.Series(y, analysed.index), _Folds(splitter, splits),
             name="clinical baseline" if baseline == "clinical" else "baseline",
             baseline=None, allow=allow, threshold=threshold, confidence=confidence,
             n_bootstrap=n_bootstrap, n_permutations=n_permutations, n_jobs=n_jobs,
@@ -122,6 +122,7 @@ def cross_validate(
         cohort=analysed,
         y=y,
         splits=splits,
+        splitter=splitter,
         predicted=predicted,
         models=models,
         baseline=base,
@@ -205,12 +206,22 @@ def _without_sources(cohort: Cohort, outcome: Any) -> Cohort:
     return cohort.without_predictors(outcome.sources, reason="the outcome is computed from it")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Folds:
+    """Folds that are drawn already, and what drew them."""
+
+    splitter: Any
+    splits: list[Split]
+
+
 def _splits(cv: Any, cohort: Cohort, y: np.ndarray) -> tuple[Any, list[Split]]:
     """Return the splitter, where there is one, and its splits."""
+    if isinstance(cv, _Folds):
+        return cv.splitter, cv.splits
     if isinstance(cv, CVResult):
         if not cv.cohort.index.equals(cohort.index):
             raise AlignmentError("the folds to use again are of other people")
-        return None, cv.splits
+        return cv.splitter, cv.splits
     if cv is None or isinstance(cv, int | np.integer):
         cv = SubjectKFold(5 if cv is None else int(cv))
     if hasattr(cv, "split"):

@@ -84,6 +84,8 @@ class CVResult:
         Outcome, 0 or 1.
     splits : list of (train, test)
         Positions of rows; the folds that every comparison must share.
+    splitter : object or None
+        What drew the folds, and draws them anew for permuted labels.
     models : list
         Fitted models, where they were kept.
     baseline : CVResult or None
@@ -98,6 +100,7 @@ class CVResult:
         cohort: Cohort,
         y: np.ndarray,
         splits: list[Split],
+        splitter: Any,
         predicted: list[np.ndarray],
         models: list[Any],
         baseline: CVResult | None,
@@ -115,6 +118,7 @@ class CVResult:
         self.cohort = cohort
         self.y = y
         self.splits = splits
+        self.splitter = splitter
         self.models = models
         self.baseline = baseline
         self.n_features = n_features
@@ -255,8 +259,12 @@ class CVResult:
             "observed_expected": self._bootstrap(_observed_expected),
             "ici": (c.ici, np.nan, np.nan, "pooled"),
         }  # fmt: skip
+        wilson = self._wilson
         for name in _THRESHOLD_METRICS:
-            rows[name] = self._bootstrap(_at_threshold(name, self.threshold))
+            if name in wilson:
+                rows[name] = wilson[name]
+            else:
+                rows[name] = self._bootstrap(_at_threshold(name, self.threshold))
         frame = pd.DataFrame.from_dict(
             rows, orient="index", columns=["estimate", "ci_low", "ci_high", "method"]
         )
@@ -281,6 +289,25 @@ class CVResult:
             random_state=self._random_state,
         )
         return interval.estimate, interval.ci_low, interval.ci_high, label
+
+    @property
+    def _wilson(self) -> dict[str, tuple[float, float, float, str]]:
+        """Wilson's intervals of the proportions; they hold where people count once.
+
+        A bootstrap of 10 in 10 would give an interval without width.
+        """
+        if not self._single:
+            return {}
+        p = self._table[:, 0]
+        known = ~np.isnan(p)
+        table = classification_metrics(
+            self.y[known], p[known], threshold=self.threshold, confidence=self.confidence
+        ).to_frame()
+        return {
+            str(name): (row["value"], row["ci_low"], row["ci_high"], "pooled, Wilson")
+            for name, row in table.iterrows()
+            if np.isfinite(row["ci_low"])
+        }
 
     @property
     def _strata(self) -> np.ndarray | None:
