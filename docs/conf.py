@@ -56,7 +56,9 @@ if os.environ.get("PRECISIONPAIN_DOCS_INTERSPHINX"):
 
 autosummary_generate = True
 # Names that differ in case only would share a file on some disks.
-autosummary_filename_map = {"precisionpain.stats.Calibration": "precisionpain.stats.Calibration-class"}
+autosummary_filename_map = {
+    "precisionpain.stats.Calibration": "precisionpain.stats.Calibration-class"
+}
 autodoc_typehints = "none"  # the numpydoc sections give the types
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -112,9 +114,10 @@ html_sidebars = {"index": []}
 
 def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keep |x|, an absolute value in docstrings, from being read as a substitution."""
-    lines[:] = [
-        line if "``" in line else re.sub(r"\|([^|]+)\|", r"\\|\1\\|", line) for line in lines
-    ]
+    for number, line in enumerate(lines):
+        parts = re.split(r"(``.*?``)", line)
+        parts[::2] = [re.sub(r"\|([^|]+)\|", r"\\|\1\\|", part) for part in parts[::2]]
+        lines[number] = "".join(parts)
 
 
 def setup(app: Any) -> None:

@@ -21,14 +21,17 @@ class AffectedNerve(TransformerMixin, BaseEstimator):
         self.measures = measures
 
     def fit(self, X, y=None):
+        """Learn mean and SD in the training people."""
         raw = self._measure(X)
         self.mean_, self.sd_ = raw.mean(), raw.std()
         return self
 
     def transform(self, X):
+        """Return the measures, one row per person."""
         return (self._measure(X) - self.mean_) / self.sd_
 
     def get_feature_names_out(self, input_features=None):
+        """Return the names of the features."""
         return np.asarray(self.mean_.index, dtype=object)
 
     def _measure(self, X):

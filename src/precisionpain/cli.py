@@ -104,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         help="reruns with permuted labels (default: 1000, for trees 100); N can give a p no "
         "smaller than 1/(N+1)",
     )  # fmt: skip
-    run.add_argument("--jobs", type=int, metavar="J", help="folds in parallel")
+    run.add_argument(
+        "--jobs", type=int, default=-1, metavar="J", help="processes (default: one per core)"
+    )
     run.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     run.add_argument("--site-column", default="site", metavar="NAME", help="default: %(default)s")
     run.set_defaults(run=_run)

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from precisionpain.cohort._entities import ENTITIES, parse_name, stem_of
+from precisionpain.cohort._bids.entities import ENTITIES, parse_name, stem_of
 from precisionpain.cohort.bids import read_bids, scan_bids, sidecar
 from precisionpain.cohort.storage import load_cohort
 from precisionpain.errors import (

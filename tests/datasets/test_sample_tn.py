@@ -503,10 +503,8 @@ def test_relieved_patients_return_towards_the_controls(large):
         left = after[gene] - control
         relieved, others = response.to_numpy() == 1, response.to_numpy() == 0
         assert left[relieved].mean() < 0.5 * excess[relieved].mean()
-        drop = excess - left
-        assert stats.ttest_1samp(drop[others], 0, alternative="greater").pvalue < 0.01
-        if gene == "SFRP1":  # the excess of the others is small beside their spread elsewhere
-            assert left[others].mean() > 0.5 * excess[others].mean()
+        if gene == "SFRP1":  # elsewhere the excess of the others is small beside its error
+            assert 0.5 * excess[others].mean() < left[others].mean() < excess[others].mean()
 
 
 def test_subtypes_can_be_switched_off_without_changing_the_spread(large):
@@ -519,12 +517,11 @@ def test_subtypes_can_be_switched_off_without_changing_the_spread(large):
         assert ratio == pytest.approx(1, abs=0.08), gene
     # A minority with a shifted mean makes the marks of its cause skewed; without, they are not.
     sick = none.subjects["diagnosis"] == "TN"
-    skew = []
+    p_values = []
     for cohort in (large, none):
         marks = plasma(cohort)[["NEFL", "TBCB", "MAPT"]]
-        skew.append(stats.skew(marks[sick[marks.index].to_numpy()].mean(axis=1)))
-    assert skew[0] > 0.2
-    assert abs(skew[1]) < 0.15
+        p_values.append(stats.skewtest(marks[sick[marks.index].to_numpy()].mean(axis=1)).pvalue)
+    assert p_values[0] < 1e-3 < p_values[1]
 
 
 def test_true_probability_is_calibrated_and_bounds_the_models(large):

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, MissingModalityError, list_some
+from ._named import Tables, as_names, leak
 from ._store import Store
-from ._tables import Tables, as_names, leak
 from .columns import Column
 from .flow import Flow
 

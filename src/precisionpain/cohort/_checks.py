@@ -127,7 +127,9 @@ def keyed(
 
 
 def _check_visit_names(visits: pd.Series, label: str) -> None:
-    wrong = [name for name in visits.dropna().unique() if not isinstance(name, str)]
+    wrong = [
+        name for name in visits.dropna().drop_duplicates().tolist() if not isinstance(name, str)
+    ]
     if wrong:
         raise FormatError(
             f"visit names are text, found {list_some(wrong)}",
@@ -275,7 +277,7 @@ def check_images(images: pd.DataFrame) -> None:
     images["path"] = images["path"].astype(object).map(lambda p: p if pd.isna(p) else str(p))
     known = images["present"].dropna()
     if not known.isin([True, False]).all():
-        odd = known[~known.isin([True, False])].unique()
+        odd = known[~known.isin([True, False])].drop_duplicates().tolist()
         raise FormatError(
             f"expected true, false or missing, found {list_some(odd)}",
             where="images, column 'present'",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
-from ._tables import leak
+from ._named import leak
 from ._views import Views
 from .keys import check_ids
 from .outcomes import Outcome

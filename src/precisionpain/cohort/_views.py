@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import FormatError, MissingModalityError, list_some
 from ._base import CohortBase
 from ._checks import SIDES
-from ._tables import as_names, leak
+from ._named import as_names, leak
 from .flow import Flow
 from .outcomes import Outcome
 

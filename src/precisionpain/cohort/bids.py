@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import AlignmentError, DataWarning, FormatError, list_some
-from ._entities import read_json, sidecar
-from ._scan import BidsScan, scan_bids
+from ._bids.entities import read_json, sidecar
+from ._bids.scan import BidsScan, scan_bids
 from .images import check_images, file_state
 from .keys import _canonical, check_ids, check_unique
 
 if TYPE_CHECKING:
-    from ._participants import Participants
+    from ._bids.participants import Participants
     from .columns import Column
     from .core import Cohort
 
@@ -172,7 +172,7 @@ def read_bids(
 
 
 def _people(top: Path, participants: str | Path | None, columns: Any) -> Participants | None:
-    from ._participants import read_participants
+    from ._bids.participants import read_participants
 
     path = top / "participants.tsv" if participants is None else Path(participants)
     if participants is None and not os.path.lexists(path):

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FormatError, list_some
-from ._cells import Cells, infer_kind
-from ._convert import Problems, check_column, convert, holds_numbers, report
-from ._grid import Grid, clean, read_grid
-from ._values import looks_like_date
+from ._clinical.cells import Cells, infer_kind
+from ._clinical.convert import Problems, check_column, convert, holds_numbers, report
+from ._clinical.grid import Grid, clean, read_grid
+from ._clinical.values import looks_like_date
 from .columns import Column, as_columns, assume_column
 from .keys import check_unique
 

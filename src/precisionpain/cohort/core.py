@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
+from ._named import leak
 from ._selection import Selection
 from ._store import bar_sources, build_store
-from ._tables import leak
 from .columns import Column, as_columns
 from .flow import Flow
 from .keys import check_ids

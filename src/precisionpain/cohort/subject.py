@@ -168,7 +168,7 @@ class Subject:
         if len(found) > 1:
             telling = [c for c in found if c not in ("path", "sha256", "bytes", "sidecar")]
             telling = [c for c in telling if found[c].astype(str).nunique() > 1]
-            known = [f"{c}={list_some(found[c].unique())}" for c in telling]
+            known = [f"{c}={list_some(found[c].drop_duplicates().tolist())}" for c in telling]
             raise AlignmentError(
                 f"{len(found)} images {contrast!r} match",
                 where=f"subject {self.id!r}",

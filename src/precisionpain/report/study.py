@@ -199,7 +199,7 @@ def run_study(
     out : str or Path, optional
         Where to save; tried before anything is computed.
     n_jobs : int, optional
-        Folds in parallel, as joblib takes it.
+        Folds and permutations in parallel, as joblib takes it.
     random_state : int, default 0
         Seed of folds, models, bootstrap and permutations.
     progress : bool, default True

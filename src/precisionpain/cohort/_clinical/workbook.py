@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, list_some
+from ...errors import FormatError, list_some
 
 __all__ = ["as_text", "excel_records", "parquet_records"]
 

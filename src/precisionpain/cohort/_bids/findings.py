@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..errors import list_some
+from ...errors import list_some
 
 __all__ = ["Findings"]
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
-from ._entities import parse_name, read_json
+from ...errors import AlignmentError, FormatError, MissingModalityError, list_some
+from .entities import parse_name, read_json
 
 __all__ = ["Stacked", "TableFile", "stack_tables", "visit_days"]
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import AlignmentError, FormatError, StorageError
-from ._bidsignore import BidsIgnore
-from ._entities import (
+from ...errors import AlignmentError, FormatError, StorageError
+from ..images import file_state
+from .bidsignore import BidsIgnore
+from .entities import (
     IMAGE_EXTENSIONS,
     SIDECAR_EXTENSIONS,
     BidsName,
@@ -26,9 +27,8 @@ from ._entities import (
     read_json,
     stem_of,
 )
-from ._findings import Findings
-from ._sessions import TableFile
-from .images import file_state
+from .findings import Findings
+from .sessions import TableFile
 
 __all__ = ["Walk", "entries_of"]
 

@@ -6,7 +6,7 @@ import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import StorageError
+from ...errors import StorageError
 
 __all__ = ["BidsIgnore"]
 

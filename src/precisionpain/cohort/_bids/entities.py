@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import FormatError, StorageError
+from ...errors import FormatError, StorageError
 
 __all__ = [
     "ENTITIES",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, list_some
-from ._delimited import check_widths, decode, delimiter_name, find_delimiter, read_records
-from ._workbook import as_text, excel_records, parquet_records
+from ...errors import FormatError, list_some
+from .delimited import check_widths, decode, delimiter_name, find_delimiter, read_records
+from .workbook import as_text, excel_records, parquet_records
 
 __all__ = ["Grid", "Notes", "clean", "read_grid"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import FormatError, list_some
-from ._cells import ABSENT, Cells
-from ._grid import Grid, Notes
-from ._values import AMBIGUOUS, Convention, looks_like_date, read_date
-from .columns import Column
+from ...errors import FormatError, list_some
+from ..columns import Column
+from .cells import ABSENT, Cells
+from .grid import Grid, Notes
+from .values import AMBIGUOUS, Convention, looks_like_date, read_date
 
 __all__ = ["Problems", "check_column", "convert", "holds_numbers", "report"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import MissingModalityError, list_some
-from ._entities import ENTITIES
-from ._sessions import stack_tables, visit_days
-from ._walk import Walk, entries_of
+from ...errors import MissingModalityError, list_some
+from .entities import ENTITIES
+from .sessions import stack_tables, visit_days
+from .walk import Walk, entries_of
 
 __all__ = ["BidsScan", "scan_bids"]
 

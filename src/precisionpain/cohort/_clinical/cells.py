@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._grid import Notes, clean
-from ._values import Written, read_date
-from .columns import Column, Kind
+from ..columns import Column, Kind
+from .grid import Notes, clean
+from .values import Written, read_date
 
 __all__ = ["ABSENT", "Cells", "infer_kind"]
 

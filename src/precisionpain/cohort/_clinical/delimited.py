@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Collection
 
-from ..errors import FormatError, list_some
+from ...errors import FormatError, list_some
 
 __all__ = ["decode", "find_delimiter", "read_records"]
 

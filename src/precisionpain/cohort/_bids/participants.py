@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import list_some
-from .clinical import read_clinical_table
-from .columns import Column, as_columns
+from ...errors import list_some
+from ..clinical import read_clinical_table
+from ..columns import Column, as_columns
 
 __all__ = ["Participants", "read_participants"]
 

@@ -1,0 +1,1 @@
+"""BIDS trees: names, sidecars, sessions and participants."""

@@ -1,0 +1,1 @@
+"""Clinical tables: from a file to typed columns, with line numbers kept."""
