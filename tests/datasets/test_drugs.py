@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from precisionpain.datasets._drugs import (
+from precisionpain.datasets._ds005713.drugs import (
     CARBAMAZEPINE_PER_MG,
     DRUGS,
     Dose,

@@ -17,7 +17,7 @@ import pytest
 
 from precisionpain.cohort.core import Cohort
 from precisionpain.datasets import ds005713
-from precisionpain.datasets._ds005713_clean import parse_mri
+from precisionpain.datasets._ds005713.clean import parse_mri
 from precisionpain.datasets.ds005713 import accounting, ds005713_registry, fetch_ds005713
 from precisionpain.errors import AlignmentError, FormatError, LeakageError, StorageError
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from ..errors import FormatError, StorageError
 from ._files import read_table, write_table
+from .subject import table_content
 
 if TYPE_CHECKING:
     from .core import Cohort
@@ -62,25 +63,31 @@ class MapResult:
             When results are of another type.
         """
         parts = []
+        rows: list[dict[str, Any]] = []
         for identifier, result in self.results.items():
             if isinstance(result, pd.DataFrame):
                 numbered = isinstance(result.index, pd.RangeIndex) and result.index.name is None
                 part = result if numbered else result.reset_index()
+                part = part.drop(columns="subject_id", errors="ignore")
+                part.insert(0, "subject_id", identifier)
+                parts.append(part)
             elif isinstance(result, Mapping | pd.Series):
-                part = pd.DataFrame([dict(result)])
+                rows.append({"subject_id": None, **result, "subject_id": identifier})
             elif pd.api.types.is_scalar(result):
-                part = pd.DataFrame({"value": [result]})
+                rows.append({"subject_id": identifier, "value": result})
             else:
                 raise FormatError(
                     f"results of type {type(result).__name__} don't stack into a table",
                     remedy="return a DataFrame, Series, mapping or number, or use .results",
                 )
-            part = part.drop(columns="subject_id", errors="ignore")
-            part.insert(0, "subject_id", identifier)
-            parts.append(part)
-        if not parts:
-            return pd.DataFrame({"subject_id": pd.Series(dtype=object)})
-        return pd.concat(parts, ignore_index=True)
+        if rows and parts:
+            raise FormatError(
+                f"{len(parts)} results are tables and {len(rows)} are not, so they don't stack",
+                remedy="return the same for everybody, or use .results",
+            )
+        if parts:
+            return pd.concat(parts, ignore_index=True)
+        return pd.DataFrame(rows, columns=None if rows else ["subject_id"])
 
     def __repr__(self) -> str:
         text = f"{len(self.results)} done, {len(self.failures)} failed"
@@ -299,7 +306,9 @@ def _stable(values: Mapping[str, Any]) -> str:
     described = {}
     for key, value in sorted(values.items()):
         try:
-            described[key] = content_hash(value)
+            tabular = isinstance(value, pd.DataFrame | pd.Series)
+            # joblib's hash of a table changes with what pandas has cached in it.
+            described[key] = content_hash(table_content(value) if tabular else value)
         except (pickle.PicklingError, TypeError, AttributeError):
             described[key] = _source(value) if callable(value) else repr(value)
     return json.dumps(described)

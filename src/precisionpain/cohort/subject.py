@@ -199,8 +199,8 @@ class Subject:
             matrices |= {f"{name}/X": adata.X}
             matrices |= {f"{name}/{layer}": adata.layers[layer] for layer in adata.layers}
         for name, table in sorted(tables.items()):
-            digest.update(f"{name} {table.dtypes.to_dict()}".encode())
-            digest.update(pd.util.hash_pandas_object(table).to_numpy().tobytes())
+            digest.update(name.encode())
+            digest.update(table_content(table))
         for name, matrix in sorted(matrices.items()):
             values = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
             digest.update(f"{name} {values.dtype} {values.shape}".encode())
@@ -223,3 +223,10 @@ class Subject:
         ]
         made_up = "synthetic " if self._one.synthetic else ""
         return f"<{made_up}Subject: {', '.join(parts)}>"
+
+
+def table_content(table: pd.DataFrame | pd.Series) -> bytes:
+    """Return bytes that differ when a value, a key, a name or a type of the table does."""
+    frame = table.to_frame() if isinstance(table, pd.Series) else table
+    names = [(repr(name), str(dtype)) for name, dtype in frame.dtypes.items()]
+    return repr(names).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import StorageError
-from ._registry import RegisteredFile, Verified, WrongContentError, install
+from ._ds005713.registry import RegisteredFile, Verified, WrongContentError, install
 
 __all__ = ["download", "download_all"]
 

@@ -15,9 +15,9 @@ from ..cohort.images import file_state
 from ..cohort.keys import check_ids
 from ..errors import FormatError, StorageError, list_some
 from ._download import download_all
-from ._ds005713_cohort import build_cohort, clean_tables
-from ._mirror import copy_from_mirror
-from ._registry import (
+from ._ds005713.cohort import build_cohort, clean_tables
+from ._ds005713.mirror import copy_from_mirror
+from ._ds005713.registry import (
     RegisteredFile,
     Verified,
     WrongContentError,
@@ -192,7 +192,7 @@ def accounting(cohort: Cohort) -> pd.DataFrame:
 @functools.cache
 def ds005713_registry() -> dict[str, RegisteredFile]:
     """Return the registered files by path."""
-    text = importlib.resources.files(__package__).joinpath("ds005713_registry.tsv")
+    text = importlib.resources.files(__package__).joinpath("_ds005713", "registry.tsv")
     return read_registry(text.read_text(encoding="utf-8"))
 
 

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.clinical import read_clinical_table
-from ..cohort.columns import Column
-from ..errors import FormatError, list_some
-from ._cleaned import Cleaned, header_of
-from ._drugs import carbamazepine_equivalent, daily_dose, parse_drugs
-from ._ds005713_columns import (
+from ...cohort.clinical import read_clinical_table
+from ...cohort.columns import Column
+from ...errors import FormatError, list_some
+from .cleaned import Cleaned, header_of
+from .columns import (
     COMORBIDITIES,
     DERIVED,
     PARTICIPANTS,
     PSYCHOLOGY,
     SECOND_ASSESSMENT,
 )
+from .drugs import carbamazepine_equivalent, daily_dose, parse_drugs
 
 __all__ = ["clean_participants", "clean_psychology", "parse_mri"]
 
@@ -53,7 +53,7 @@ def parse_mri(text: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from precisionpain.datasets._ds005713_clean import parse_mri
+    >>> from precisionpain.datasets._ds005713.clean import parse_mri
     >>> found = parse_mri("Right NVC, Fasekas 2, empty sella")
     >>> found["nvc_side"], found["fazekas_grade"], found["mri_other"]
     ('right', 2, 'empty sella')

@@ -11,7 +11,7 @@ import re
 import threading
 from pathlib import Path
 
-from ..errors import FormatError, StorageError
+from ...errors import FormatError, StorageError
 
 __all__ = [
     "RegisteredFile",
@@ -44,7 +44,7 @@ class RegisteredFile:
 
     Examples
     --------
-    >>> from precisionpain.datasets._registry import RegisteredFile
+    >>> from precisionpain.datasets._ds005713.registry import RegisteredFile
     >>> RegisteredFile("README", 0, "e3b0c442").path
     'README'
     """
@@ -74,7 +74,7 @@ def read_registry(text: str) -> dict[str, RegisteredFile]:
 
     Examples
     --------
-    >>> from precisionpain.datasets._registry import read_registry
+    >>> from precisionpain.datasets._ds005713.registry import read_registry
     >>> list(read_registry("# files\na/b.tsv\t3\t" + "0" * 64))
     ['a/b.tsv']
     """

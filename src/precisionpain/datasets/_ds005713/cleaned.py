@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cohort.columns import Column
+from ...cohort.columns import Column
 
 __all__ = ["Cleaned", "header_of"]
 

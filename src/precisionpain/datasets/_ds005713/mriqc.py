@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import FormatError, list_some
-from ._cleaned import Cleaned
+from ...errors import FormatError, list_some
+from .cleaned import Cleaned
 
 __all__ = ["clean_mriqc"]
 

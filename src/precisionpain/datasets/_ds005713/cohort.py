@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..cohort.columns import Column
-from ..cohort.core import Cohort
-from ..cohort.images import file_state
-from ..cohort.outcomes import Outcome
-from ._ds005713_clean import clean_participants, clean_psychology
-from ._ds005713_mriqc import clean_mriqc
-from ._registry import RegisteredFile
+from ...cohort.columns import Column
+from ...cohort.core import Cohort
+from ...cohort.images import file_state
+from ...cohort.outcomes import Outcome
+from .clean import clean_participants, clean_psychology
+from .mriqc import clean_mriqc
+from .registry import RegisteredFile
 
 __all__ = ["Tables", "build_cohort", "clean_tables"]
 

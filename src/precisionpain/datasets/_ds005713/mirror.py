@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import StorageError
-from ._registry import RegisteredFile, Verified, WrongContentError, install, sha256_of
+from ...errors import StorageError
+from .registry import RegisteredFile, Verified, WrongContentError, install, sha256_of
 
 __all__ = ["copy_from_mirror"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cohort.columns import Column
+from ...cohort.columns import Column
 
 __all__ = [
     "COMORBIDITIES",

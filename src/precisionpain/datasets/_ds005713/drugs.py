@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from ..errors import FormatError, list_some
+from ...errors import FormatError, list_some
 
 __all__ = [
     "CARBAMAZEPINE_PER_MG",
@@ -60,7 +60,7 @@ class Dose:
 
     Examples
     --------
-    >>> from precisionpain.datasets._drugs import Dose
+    >>> from precisionpain.datasets._ds005713.drugs import Dose
     >>> Dose("gabapentin", 900.0).mg_day
     900.0
     """
@@ -94,7 +94,7 @@ def parse_drugs(text: str | None, *, where: str | None = None) -> tuple[Dose, ..
 
     Examples
     --------
-    >>> from precisionpain.datasets._drugs import parse_drugs
+    >>> from precisionpain.datasets._ds005713.drugs import parse_drugs
     >>> parse_drugs("CBZ (700) +\nAMT (12,5)")
     (Dose(drug='carbamazepine', mg_day=700.0), Dose(drug='amitriptyline', mg_day=12.5))
     >>> parse_drugs("CBZ+ LMTG")
@@ -153,7 +153,7 @@ def daily_dose(doses: Iterable[Dose] | None, drug: str) -> float:
 
     Examples
     --------
-    >>> from precisionpain.datasets._drugs import daily_dose, parse_drugs
+    >>> from precisionpain.datasets._ds005713.drugs import daily_dose, parse_drugs
     >>> daily_dose(parse_drugs("CBZ (600) + PGB"), "carbamazepine")
     600.0
     >>> daily_dose(parse_drugs("CBZ (600) + PGB"), "pregabalin")
@@ -190,7 +190,7 @@ def carbamazepine_equivalent(doses: Iterable[Dose] | None) -> float:
 
     Examples
     --------
-    >>> from precisionpain.datasets._drugs import carbamazepine_equivalent, parse_drugs
+    >>> from precisionpain.datasets._ds005713.drugs import carbamazepine_equivalent, parse_drugs
     >>> carbamazepine_equivalent(parse_drugs("OXCBZ (600) + GBP (1200)"))
     400.0
     """

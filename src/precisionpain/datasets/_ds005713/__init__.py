@@ -1,0 +1,1 @@
+"""The public trigeminal neuralgia cohort: registry, mirror, cleaning."""
