@@ -95,13 +95,14 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"precisionpain {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+toc_object_entries_show_parents = "hide"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "precisionpain"},
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "show_nav_level": 2,
+    "show_nav_level": 1,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],

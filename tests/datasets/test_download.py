@@ -247,7 +247,7 @@ def test_a_second_look_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert first.holds(FILE)
     first.save()
     read: list[Path] = []
-    monkeypatch.setattr(_registry, "sha256_of", lambda path: read.append(path) or sha256_of(path))
+    monkeypatch.setattr(registry, "sha256_of", lambda path: read.append(path) or sha256_of(path))
     assert Verified(tmp_path).holds(FILE)
     assert read == []
     (tmp_path / FILE.path).write_bytes(b"z" + DATA[1:])
@@ -258,18 +258,18 @@ def test_a_second_look_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_broken_memory_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "sub-1").mkdir()
     (tmp_path / FILE.path).write_bytes(DATA)
-    (tmp_path / _registry._STAMPS).write_text("{not json")
+    (tmp_path / registry._STAMPS).write_text("{not json")
     assert Verified(tmp_path).holds(FILE)
 
 
 def test_a_root_that_cannot_keep_the_memory_does_without(tmp_path: Path) -> None:
     (tmp_path / "sub-1").mkdir()
     (tmp_path / FILE.path).write_bytes(DATA)
-    (tmp_path / _registry._STAMPS).mkdir()
+    (tmp_path / registry._STAMPS).mkdir()
     verified = Verified(tmp_path)
     assert verified.holds(FILE)
     verified.save()
-    assert {path.name for path in tmp_path.iterdir()} == {"sub-1", _registry._STAMPS}
+    assert {path.name for path in tmp_path.iterdir()} == {"sub-1", registry._STAMPS}
 
 
 @pytest.mark.parametrize(

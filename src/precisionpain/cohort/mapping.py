@@ -72,7 +72,7 @@ class MapResult:
                 part.insert(0, "subject_id", identifier)
                 parts.append(part)
             elif isinstance(result, Mapping | pd.Series):
-                rows.append({"subject_id": None, **result, "subject_id": identifier})
+                rows.append({"subject_id": None, **result} | {"subject_id": identifier})
             elif pd.api.types.is_scalar(result):
                 rows.append({"subject_id": identifier, "value": result})
             else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LFQ_PROTEINS", "PEA_PROTEINS", "PlacedSamples", "assay_tables", "to_anndata"]
 
-PlacedSamples = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+PlacedSamples = tuple[np.ndarray, pd.DataFrame, pd.DataFrame]
 
 # Gene -> UniProt. The first six are the panel of the project; then the wider set named for
 # trigeminal neuralgia, then further proteins of brain and immune panels.
@@ -162,7 +162,7 @@ def _assay(
     obs = _samples(rng, name, people, missing, again)
     n, p = len(obs), len(var)
     real = (obs["sample_type"] == "SAMPLE").to_numpy()
-    owner = people.index.get_indexer(obs["subject_id"])
+    owner = people.index.get_indexer(pd.Index(obs["subject_id"]))
 
     # What the person is, and how much of the disease is left at this visit.
     causes = np.zeros((len(people), 1 + len(CAUSES)))

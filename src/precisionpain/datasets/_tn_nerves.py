@@ -116,8 +116,11 @@ def nerve_tables(
     }
 
 
-def _by_group(values: tuple[tuple[float, float], ...], group: np.ndarray) -> list[np.ndarray]:
-    return [np.array(column)[group] for column in zip(*values, strict=True)]
+def _by_group(
+    values: tuple[tuple[float, float], ...], group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    mean, sd = np.array(values)[group].T
+    return mean, sd
 
 
 def _measures(
@@ -141,9 +144,8 @@ def _measures(
     volume = gamma_from(size, *_by_group(_VOLUME, group))
     mean_area = volume / length
     ratio = beta_from(_mix((-0.75, severity), z[:, 2]), *_by_group(_RATIO, group))
-    position = length * beta_from(
-        z[:, 3], *(column / _LENGTH[0] for column in _by_group(_CONTACT_POSITION, group))
-    )
+    centre, spread = _by_group(_CONTACT_POSITION, group)
+    position = length * beta_from(z[:, 3], centre / _LENGTH[0], spread / _LENGTH[0])
     elsewhere = length * (0.15 + 0.7 * u[:, 0])
     min_position = np.where(displaced, position + 0.3 * z[:, 4], elsewhere)
 
