@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/precisionpain sample tn demo-data/sample_tn --n 200
+	$(BIN)/precisionpain sample tn demo-data/sample_tn --n 600
 	$(BIN)/precisionpain run demo-data/sample_tn --outcome mvd_response --out demo-report/sample_tn
 	@if [ -d "$(DATA)" ]; then \
 	  $(BIN)/precisionpain run "$(DATA)" --outcome mvd_response --out demo-report/ds005713; \

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--repeats", type=int, default=1, metavar="R", help="default: %(default)s")
     run.add_argument(
         "--permutations", type=int, metavar="N",
-        help="reruns with permuted labels (default: 1000, for trees 100); N can give a p no "
+        help="reruns with permuted labels (default: 1000, references 200, trees 20); N can give a p no "
         "smaller than 1/(N+1)",
     )  # fmt: skip
     run.add_argument(

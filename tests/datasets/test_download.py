@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from precisionpain.datasets._ds005713 import registry
 from precisionpain.datasets._download import download, download_all
+from precisionpain.datasets._ds005713 import registry
 from precisionpain.datasets._ds005713.mirror import copy_from_mirror
 from precisionpain.datasets._ds005713.registry import (
     RegisteredFile,

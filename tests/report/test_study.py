@@ -161,7 +161,7 @@ def test_usual_permutations_are_a_thousand_and_a_hundred():
 
     names = ["logistic", "xgboost", "random_forest", "grade"]
     assert choose_permutations(None, names) == {
-        "logistic": 1000, "xgboost": 100, "random_forest": 100, "grade": 1000
+        "logistic": 1000, "xgboost": 20, "random_forest": 20, "grade": 200
     }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def choose_references(
 
 def choose_permutations(given: int | Mapping[str, int] | None, names: list[str]) -> dict[str, int]:
     """Return how often each model is rerun with permuted labels."""
-    usual = {n: 100 if n in ("random_forest", "xgboost") else 1000 for n in names}
+    usual = {n: 1000 if n == "logistic" else 20 if n in LABELS else 200 for n in names}
     if given is None:
         return usual
     if isinstance(given, Mapping):

@@ -192,8 +192,9 @@ def run_study(
         are also tested on each site in turn.
     n_permutations : int or mapping, optional
         Reruns with permuted labels, for all models or by name. By default 1000 for
-        "logistic" and the references, 100 for the others. B permutations can give a p no
-        smaller than 1 / (B + 1): 0.001 and 0.0099.
+        "logistic", 200 for the references and 20 for the trees, which are slow: enough for
+        the canary. B permutations can give a p no smaller than 1 / (B + 1): 0.001, 0.005
+        and 0.048.
     n_bootstrap : int, default 1000
         Resamples of people, for the intervals that have no formula.
     out : str or Path, optional
