@@ -101,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--repeats", type=int, default=1, metavar="R", help="default: %(default)s")
     run.add_argument(
         "--permutations", type=int, metavar="N",
-        help="reruns with permuted labels (default: 1000, references 200, trees 20); N can give a p no "
-        "smaller than 1/(N+1)",
+        help="reruns with permuted labels (default: 1000, references 200, trees 20); N can give "
+        "a p no smaller than 1/(N+1)",
     )  # fmt: skip
     run.add_argument(
         "--jobs", type=int, default=-1, metavar="J", help="processes (default: one per core)"
@@ -297,7 +297,7 @@ def _is_ds005713(folder: Path) -> bool:
 
 
 def _is_registered(table: Path) -> bool:
-    from .datasets._registry import sha256_of
+    from .datasets._ds005713.registry import sha256_of
     from .datasets.ds005713 import PARTICIPANTS, ds005713_registry
 
     file = ds005713_registry()[PARTICIPANTS]

@@ -120,7 +120,7 @@ class Outcome:
         if self.positive is not None:
             result[known] = column.isin(list(self.positive)).to_numpy()[known]
         else:
-            numbers = pd.to_numeric(column, errors="raise").to_numpy(dtype=float, na_value=np.nan)
+            numbers = _numbers(subjects, self.column)
             if self.kind == "number":
                 result[known] = numbers[known]
             elif self.at_least is not None:
@@ -130,8 +130,9 @@ class Outcome:
         return pd.Series(result, index=subjects.index, name=self.column)
 
     def _survival(self, subjects: pd.DataFrame, defined: np.ndarray) -> pd.DataFrame:
-        time = pd.to_numeric(subjects[self.time]).to_numpy(dtype=float, na_value=np.nan)
-        event = pd.to_numeric(subjects[self.event]).to_numpy(dtype=float, na_value=np.nan)
+        assert self.time is not None and self.event is not None
+        time = _numbers(subjects, self.time)
+        event = _numbers(subjects, self.event)
         negative = subjects.index[defined & (time < 0)]
         if len(negative):
             raise FormatError(
@@ -173,3 +174,16 @@ class Outcome:
                 }
             record[field.name] = value
         return record
+
+
+def _numbers(subjects: pd.DataFrame, name: str) -> np.ndarray:
+    column = subjects[name]
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = column.notna() & numbers.isna()
+    if wrong.any():
+        raise FormatError(
+            f"the outcome needs numbers, found {list_some(column[wrong].unique())}",
+            where=f"column {name!r}",
+            remedy="give the column levels that are numbers, or name the values: positive=...",
+        )
+    return numbers.to_numpy(dtype=float, na_value=np.nan)

@@ -191,9 +191,7 @@ def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str
         )
     analysed = cohort
     if not known.all():
-        analysed = cohort[known]
-        flow = cohort.flow.then(f"no {label}", analysed.n_subjects)
-        analysed = analysed._with_flow(flow)
+        analysed = cohort._recorded(f"no {label}", cohort[known])
     return analysed, numbers[known].astype(int), label
 
 
