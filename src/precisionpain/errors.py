@@ -134,7 +134,8 @@ def list_some(items: Iterable[object], most: int = 5) -> str:
     >>> list_some(["a", "b", "c"], most=2)
     "'a', 'b' and 1 more"
     """
-    everything = [repr(item) for item in items]
+    # NumPy's scalars would show their type.
+    everything = [repr(item.item() if hasattr(item, "item") else item) for item in items]
     shown = ", ".join(everything[:most])
     rest = len(everything) - most
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -59,7 +59,7 @@ def test_counts():
             "T1w 1 of 2 listed on disk · T2w 1",
             "csf_pea 20",
             "nerve 30 · scores 20",
-            "5 may predict, 4 outcomes, 1 left out with a reason",
+            "5 may predict, 4 barred as outcomes, 1 left out with a reason",
             "40 recruited → 40 analysed",
         ):
             assert fact in text

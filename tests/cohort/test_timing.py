@@ -195,7 +195,7 @@ def test_landmark_of_three_days():
     view = cohort.known_at_index()
     assert view.measurement("pain")["pain"].tolist() == [3, 4]
     assert view.visits["day"].tolist() == [2, 3]
-    with pytest.raises(LeakageError, match="'day90', after the index event"):
+    with pytest.raises(LeakageError, match="'day90', after the landmark"):
         view.predictor_frame(["pain_late"])
     with pytest.raises(LeakageError, match="'day90'"):
         view.measurement("pain", visit="day90")

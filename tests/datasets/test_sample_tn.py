@@ -173,7 +173,8 @@ def test_every_column_has_its_entry_and_nothing_after_surgery_predicts(small):
     phase = small.schedule.reset_index().set_index("visit")["phase"]
     assert (phase[[columns[name].visit for name in after]] == "after").all()
     assert not (after | truth) & set(small.predictors)
-    assert len(small.predictors) == len(columns) - len(after | truth)
+    assert set(small.predictors) == set(columns) - after - truth - {"site"}
+    assert columns["site"].role == "note"
     with pytest.raises(LeakageError):
         small.predictor_frame(["true_response_probability"])
     seen = small.known_at_index()

@@ -66,7 +66,8 @@ class Store:
         if record.role == "truth":
             return "it is the hidden truth of synthetic data"
         if record.visit is not None and self.phase(record.visit) == "after":
-            return f"it was recorded at visit {record.visit!r}, after the index event"
+            limit = f"the landmark (day {self.landmark:g})" if self.landmark else "the index event"
+            return f"it was recorded at visit {record.visit!r}, after {limit}"
         return None
 
     def visit_names(self) -> list[str]:

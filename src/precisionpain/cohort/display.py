@@ -53,7 +53,7 @@ def _lines(cohort: Cohort) -> list[tuple[str, str]]:
         (
             "columns",
             f"{len(cohort.predictors)} may predict, "
-            f"{sum(column.role == 'outcome' for column in columns)} outcomes"
+            f"{sum(column.role == 'outcome' for column in columns)} barred as outcomes"
             + (f", {unused} left out with a reason" if unused else ""),
         )
     )

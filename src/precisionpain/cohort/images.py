@@ -305,7 +305,7 @@ def check_images(
     ['absent: git-annex pointer']
     """
     from nibabel import aff2axcodes
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     findings: list[tuple[bool, Any, Any, Any, Any]] = []
     reasons = images["reason"] if "reason" in images else [None] * len(images)

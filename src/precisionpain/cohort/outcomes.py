@@ -130,7 +130,8 @@ class Outcome:
         return pd.Series(result, index=subjects.index, name=self.column)
 
     def _survival(self, subjects: pd.DataFrame, defined: np.ndarray) -> pd.DataFrame:
-        assert self.time is not None and self.event is not None
+        assert self.time is not None
+        assert self.event is not None
         time = _numbers(subjects, self.time)
         event = _numbers(subjects, self.event)
         negative = subjects.index[defined & (time < 0)]

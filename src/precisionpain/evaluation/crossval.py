@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -128,6 +129,7 @@ def cross_validate(
         baseline=base,
         n_features=_n_features(models),
         rerun=_Rerun(model, visible, splitter, splits),
+        allow=allow,
         threshold=threshold,
         confidence=confidence,
         n_bootstrap=n_bootstrap,
@@ -223,10 +225,17 @@ def _splits(cv: Any, cohort: Cohort, y: np.ndarray) -> tuple[Any, list[Split]]:
     if cv is None or isinstance(cv, int | np.integer):
         cv = SubjectKFold(5 if cv is None else int(cv))
     if hasattr(cv, "split"):
-        return cv, check_splits(cv.split(cohort, y, cohort.groups), cohort.groups)
+        return cv, check_splits(_draw(cv, cohort, y), cohort.groups)
     if isinstance(cv, Iterable):
         return None, check_splits(cv, cohort.groups)
     raise FormatError(f"cv is a number, a splitter or splits, found {type(cv).__name__}")
+
+
+def _draw(splitter: Any, cohort: Cohort, y: np.ndarray) -> list[Split]:
+    with warnings.catch_warnings():
+        # A splitter without groups says so; a person on both sides is refused in any case.
+        warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
+        return list(splitter.split(cohort, y, cohort.groups))
 
 
 def _baseline(baseline: Any, model: Any, cohort: Cohort) -> Any:
@@ -272,7 +281,7 @@ class _Rerun:
     def __call__(self, labels: np.ndarray) -> tuple[list[Split], list[np.ndarray]]:
         splits, groups = self.splits, self.cohort.groups
         if self.splitter is not None:
-            splits = check_splits(self.splitter.split(self.cohort, labels, groups), groups)
+            splits = check_splits(_draw(self.splitter, self.cohort, labels), groups)
         return splits, _fit(self.model, self.cohort, labels, splits, False, 1)[0]
 
 

@@ -31,7 +31,7 @@ from ..stats import (
     sample_size_verdict,
 )
 from .permutation import PermutationTest, permutation_test
-from .splits import Split
+from .splits import LeaveSiteOut, Split
 
 __all__ = ["CVResult", "Comparison"]
 
@@ -106,6 +106,7 @@ class CVResult:
         baseline: CVResult | None,
         n_features: int | None,
         rerun: Rerun,
+        allow: Sequence[str],
         threshold: float,
         confidence: float,
         n_bootstrap: int,
@@ -126,6 +127,7 @@ class CVResult:
         self.confidence = confidence
         self._predicted = predicted
         self._rerun = rerun
+        self._allow = tuple(allow)
         self._n_bootstrap = n_bootstrap
         self._n_permutations = n_permutations
         self._n_jobs = n_jobs
@@ -228,6 +230,8 @@ class CVResult:
             )
         frame = pd.DataFrame(rows)
         frame.index.name = "fold"
+        if isinstance(self.splitter, LeaveSiteOut):
+            frame.insert(0, self.splitter.column, self.splitter.sites(self.cohort))
         return frame
 
     def summary(self) -> pd.DataFrame:
@@ -317,8 +321,11 @@ class CVResult:
 
     @cached_property
     def fold_auc(self) -> CorrectedT:
-        """Mean AUC over the folds, with Nadeau and Bengio's interval."""
-        return _corrected(self._frame, self._frame["auc"], self.confidence)
+        """Mean AUC over the folds with Nadeau and Bengio's interval, tested against 0.5."""
+        above = _corrected(self._frame, self._frame["auc"] - 0.5, self.confidence)
+        return dataclasses.replace(
+            above, mean=above.mean + 0.5, ci_low=above.ci_low + 0.5, ci_high=above.ci_high + 0.5
+        )
 
     @cached_property
     def permutation(self) -> PermutationTest:
@@ -454,7 +461,9 @@ class CVResult:
 
     def _too_good(self) -> tuple[str, bool, str]:
         """Look for a single column that nearly gives the outcome away."""
-        frame = self.cohort.predictor_frame()
+        late = [name for name in self._allow if name in self.cohort.columns]
+        names = dict.fromkeys([*self.cohort.predictors, *late])
+        frame = self.cohort.predictor_frame(list(names), allow=late)
         suspects = []
         for name in frame:
             values = frame[name]

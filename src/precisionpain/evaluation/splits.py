@@ -309,6 +309,20 @@ class LeaveSiteOut(_SubjectSplitter):
         """
         return len(self._sites(X)[1])
 
+    def sites(self, X: Cohort) -> list[Any]:
+        """Return the sites that are tested, in the order of the splits.
+
+        Parameters
+        ----------
+        X : Cohort
+            The rows.
+
+        Returns
+        -------
+        list
+        """
+        return self._sites(X)[1]
+
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
         """Generate one split per site.
 

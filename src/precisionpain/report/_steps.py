@@ -217,7 +217,7 @@ class Clock:
     """Times the steps and shows how far they are."""
 
     def __init__(self, progress: bool, steps: int) -> None:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         self.seconds: dict[str, float] = {}
         self._bar = tqdm(total=steps, disable=not progress, unit="step", leave=False)
