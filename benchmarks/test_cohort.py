@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,14 +101,17 @@ def memory_of_a_large_cohort(n: int = 100_000, p: int = 50) -> dict[str, float]:
     }
 
 
-def test_cross_validation_costs_little(benchmark: pytest.FixtureRequest) -> None:
-    figures = benchmark.pedantic(ratio_of_cross_validation, rounds=1, iterations=1)
+@pytest.mark.parametrize("columns", [10, 50])
+def test_cross_validation_costs_little(benchmark: Any, columns: int) -> None:
+    figures = benchmark.pedantic(
+        ratio_of_cross_validation, kwargs={"p": columns}, rounds=1, iterations=1
+    )
     benchmark.extra_info.update(figures)
     print(figures)
     assert figures["ratio"] <= 1.3
 
 
-def test_a_large_cohort_stays_flat(benchmark: pytest.FixtureRequest) -> None:
+def test_a_large_cohort_stays_flat(benchmark: Any) -> None:
     figures = benchmark.pedantic(memory_of_a_large_cohort, rounds=1, iterations=1)
     benchmark.extra_info.update(figures)
     print(figures)

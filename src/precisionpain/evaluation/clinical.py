@@ -34,6 +34,8 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         Columns allowed by name although they were recorded after the index event.
     min_count : int, default 5
         Levels seen in fewer training rows get no column of their own.
+    as_frame : bool, default True
+        Return a DataFrame; an array spares a pipeline the conversion.
 
     Attributes
     ----------
@@ -60,11 +62,13 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         exclude: Sequence[str] = (),
         allow: Sequence[str] = (),
         min_count: int = 5,
+        as_frame: bool = True,
     ) -> None:
         self.columns = columns
         self.exclude = exclude
         self.allow = allow
         self.min_count = min_count
+        self.as_frame = as_frame
 
     def fit(self, X: Cohort, y: Any = None) -> Self:
         """Learn which columns and levels there are.
@@ -89,7 +93,7 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         self._learn(X)
         return self
 
-    def fit_transform(self, X: Cohort, y: Any = None, **options: Any) -> pd.DataFrame:
+    def fit_transform(self, X: Cohort, y: Any = None, **options: Any) -> pd.DataFrame | np.ndarray:
         """Learn the columns and levels, and return the features of the same people.
 
         Parameters
@@ -126,10 +130,11 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
                 "the training people have no column that may predict and varies",
                 remedy="see cohort.dictionary for the columns and why they are barred",
             )
+        dtypes = frame.dtypes
         self.levels_: dict[str, list[Any]] = {
             name: self._levels(frame[name])
             for name in self.columns_
-            if kinds[name].kind == "category" or not _numeric(frame[name].dtype)
+            if kinds[name].kind == "category" or not _numeric(dtypes[name])
         }
         self.feature_names_in_ = np.array(self.columns_, dtype=object)
         self.n_features_in_ = len(self.columns_)
@@ -147,7 +152,7 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         # treats all alike, so none is left out.
         return levels[1:] if len(levels) == 2 and len(counts) == 2 else levels
 
-    def transform(self, X: Cohort) -> pd.DataFrame:
+    def transform(self, X: Cohort) -> pd.DataFrame | np.ndarray:
         """Return the features.
 
         Parameters
@@ -165,10 +170,10 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
         self._check(X)
         return self._encode(X.predictor_frame(self.columns_, allow=self.allow))
 
-    def _encode(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def _encode(self, frame: pd.DataFrame) -> pd.DataFrame | np.ndarray:
         numbers = [name for name in self.columns_ if name not in self.levels_]
         if not self.levels_:
-            return pd.DataFrame(_as_floats(frame), frame.index, numbers)
+            return self._wrap(_as_floats(frame), frame.index)
         blocks = {
             name: column[:, None]
             for name, column in zip(numbers, _as_floats(frame[numbers]).T, strict=True)
@@ -178,11 +183,12 @@ class ClinicalFeatures(TransformerMixin, BaseEstimator):
             block = np.equal.outer(codes, np.arange(len(levels))).astype(float)
             block[frame[name].isna().to_numpy()] = np.nan
             blocks[name] = block
-        return pd.DataFrame(
-            np.hstack([blocks[name] for name in self.columns_]),
-            index=frame.index,
-            columns=self.get_feature_names_out(),
-        )
+        return self._wrap(np.hstack([blocks[name] for name in self.columns_]), frame.index)
+
+    def _wrap(self, values: np.ndarray, index: pd.Index) -> pd.DataFrame | np.ndarray:
+        if not self.as_frame:
+            return values
+        return pd.DataFrame(values, index, self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the features: ``column`` or ``column=level``.
@@ -243,9 +249,9 @@ def clinical_model(
     Parameters
     ----------
     name : {"logistic", "random_forest", "xgboost"}, default "logistic"
-        ``logistic`` is a ridge: medians for what is missing, unit variance, and C = 0.1,
-        that is a prior of 0 ± 0.32 on each log odds ratio per standard deviation. The trees
-        take missing values as they are.
+        ``logistic`` is a ridge: unit variance, the mean for what is missing (so that it adds
+        nothing), and C = 0.1, that is a prior of 0 ± 0.32 on each log odds ratio per standard
+        deviation. The trees take missing values as they are.
     columns, exclude, allow : sequence of str, optional
         See `ClinicalFeatures`.
     random_state : int, default 0
@@ -274,7 +280,7 @@ def clinical_model(
     from sklearn.pipeline import Pipeline
 
     steps: list[tuple[str, Any]] = [
-        ("features", ClinicalFeatures(columns, exclude=exclude, allow=allow))
+        ("features", ClinicalFeatures(columns, exclude=exclude, allow=allow, as_frame=False))
     ]
     if name == "logistic":
         from sklearn.impute import SimpleImputer
@@ -282,7 +288,7 @@ def clinical_model(
         from sklearn.preprocessing import StandardScaler
 
         steps += [
-            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("impute", SimpleImputer(keep_empty_features=True)),
             ("scale", StandardScaler()),
             ("model", LogisticRegression(**{"C": 0.1, "max_iter": 1000, **options})),
         ]
@@ -309,6 +315,30 @@ def clinical_model(
         known = ("logistic", "random_forest", "xgboost")
         raise FormatError(f"a clinical model is one of {list_some(known)}, found {name!r}")
     return Pipeline(steps)
+
+
+def same_model(one: Any, other: Any) -> bool:
+    """Tell whether two pipelines have the same steps and settings.
+
+    Parameters
+    ----------
+    one, other : estimator
+        scikit-learn estimators.
+
+    Returns
+    -------
+    bool
+    """
+
+    def plain(model: Any) -> dict[str, str]:
+        # Estimators among the values are compared by their own settings.
+        return {
+            key: type(value).__name__ if hasattr(value, "get_params") else repr(value)
+            for key, value in model.get_params().items()
+            if key != "steps"
+        }
+
+    return type(one) is type(other) and plain(one) == plain(other)
 
 
 def nested(

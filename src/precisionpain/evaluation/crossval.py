@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..cohort import Cohort, Outcome
 from ..errors import AlignmentError, FormatError, PrecisionPainError, list_some
-from .clinical import clinical_model
+from .clinical import clinical_model, same_model
 from .result import CVResult
 from .splits import Split, SubjectKFold, check_splits
 
@@ -247,7 +247,7 @@ def _baseline(baseline: Any, model: Any, cohort: Cohort) -> Any:
         if not cohort.predictors:
             return None
         reference = clinical_model("logistic")
-        return None if repr(reference) == repr(model) else reference
+        return None if same_model(reference, model) else reference
     return baseline
 
 
