@@ -61,7 +61,7 @@ def test_round_trip_through_a_file(cohort, tmp_path):
 def test_no_warnings_of_mudata(cohort):
     # The same proteins in two fluids, as it should be.
     both = cohort.with_assay("plasma", cohort.assays["csf_pea"])
-    from_mudata(both.to_mudata())
+    assert set(from_mudata(both.to_mudata()).assays) == {"csf_pea", "plasma"}
 
 
 def test_what_others_see(cohort):

@@ -166,7 +166,8 @@ def test_everything_comes_back(tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_saving_and_reading_warn_of_nothing(tmp_path):
-    read_cohort(full_cohort(tmp_path).save(tmp_path / "c"))
+    cohort = full_cohort(tmp_path)
+    assert len(read_cohort(cohort.save(tmp_path / "c"))) == len(cohort)
 
 
 def test_saving_leaves_the_cohort_as_it_is(tmp_path):

@@ -55,7 +55,7 @@ def people(mirror: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def tests(mirror: Path) -> dict[str, dict[str, str]]:
+def assessments(mirror: Path) -> dict[str, dict[str, str]]:
     return {row["BIDS_ID"]: row for row in plain(mirror / "participants_psychology_v2.0.1.tsv")}
 
 
@@ -436,8 +436,8 @@ def test_drugs(cohort: Cohort, people: dict[str, dict[str, str]]) -> None:
 # --- psychology and image quality ----------------------------------------------------
 
 
-def test_psychology(cohort: Cohort, tests: dict[str, dict[str, str]]) -> None:
-    assert set(tests) - set(cohort.subjects.index) == ONLY_PSYCHOLOGY
+def test_psychology(cohort: Cohort, assessments: dict[str, dict[str, str]]) -> None:
+    assert set(assessments) - set(cohort.subjects.index) == ONLY_PSYCHOLOGY
     entry = mentions(cohort, "without a row in the table of the participants", "sub-093")
     assert entry["n"].tolist() == [6]
     assert all(who in entry["detail"].iloc[0] for who in ONLY_PSYCHOLOGY)
@@ -450,7 +450,7 @@ def test_psychology(cohort: Cohort, tests: dict[str, dict[str, str]]) -> None:
         ("psychology_pcs", "Catastroph"),
     ]:
         expected = {
-            w: float(r[raw]) for w, r in tests.items() if r[raw] and w not in ONLY_PSYCHOLOGY
+            w: float(r[raw]) for w, r in assessments.items() if r[raw] and w not in ONLY_PSYCHOLOGY
         }
         assert frame[name].dropna().astype(float).to_dict() == expected
         assert long.xs("preop", level="visit")[name].dropna().to_dict() == expected
@@ -462,7 +462,7 @@ def test_psychology(cohort: Cohort, tests: dict[str, dict[str, str]]) -> None:
         ("cognition_fluency_letter", "Fluency_L2"),
     ]:
         expected = {
-            w: float(r[raw]) for w, r in tests.items() if r[raw] and w not in ONLY_PSYCHOLOGY
+            w: float(r[raw]) for w, r in assessments.items() if r[raw] and w not in ONLY_PSYCHOLOGY
         }
         assert after[name].dropna().astype(float).to_dict() == expected
     assert not [name for name in cohort.predictors if "second" in name or name.endswith("2")]

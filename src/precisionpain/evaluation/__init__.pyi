@@ -1,11 +1,11 @@
 from .clinical import ClinicalFeatures as ClinicalFeatures
 from .clinical import clinical_model as clinical_model
 from .clinical import nested as nested
+from .comparison import Comparison as Comparison
 from .crossval import cross_validate as cross_validate
 from .explain import Explanation as Explanation
 from .explain import shap_values as shap_values
 from .permutation import PermutationTest as PermutationTest
-from .result import Comparison as Comparison
 from .result import CVResult as CVResult
 from .result import delong as delong
 from .splits import LeaveSiteOut as LeaveSiteOut

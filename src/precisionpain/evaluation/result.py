@@ -17,58 +17,35 @@ from ..stats import (
     AUCInterval,
     Calibration,
     CorrectedT,
-    DeLongTest,
     SampleSizeVerdict,
     auc,
     average_precision,
     bootstrap_interval,
     calibration,
     classification_metrics,
-    corrected_t,
     delong,
     delong_test,
     net_benefit,
     sample_size_verdict,
 )
+from ._pooling import (
+    PooledAUC,
+    Rerun,
+    as_table,
+    at_threshold,
+    brier,
+    corrected_over_folds,
+    mean_over_repeats,
+    observed_expected,
+    scaled_brier,
+)
+from .comparison import Comparison
 from .permutation import PermutationTest, permutation_test
 from .splits import LeaveSiteOut, Split
 
-__all__ = ["CVResult", "Comparison"]
-
-Rerun = Callable[[np.ndarray], tuple[list[Split], list[np.ndarray]]]
+__all__ = ["CVResult"]
 
 _THRESHOLD_METRICS = ("accuracy", "sensitivity", "specificity", "precision", "npv", "f1")
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Two models on the same people and folds.
-
-    Parameters
-    ----------
-    name, other : str
-        The models.
-    folds : pandas.Series
-        Difference of the AUC per fold, ``name - other``.
-    corrected : CorrectedT
-        Nadeau and Bengio's corrected resampled t test of that difference.
-    pooled : DeLongTest or None
-        DeLong's paired test of the pooled predictions; None where people have several
-        rows or predictions, for which it doesn't hold.
-    """
-
-    name: str
-    other: str
-    folds: pd.Series
-    corrected: CorrectedT
-    pooled: DeLongTest | None
-
-    def __repr__(self) -> str:
-        c = self.corrected
-        return (
-            f"Comparison({self.name} - {self.other}: AUC {c.mean:+.3f} per fold, "
-            f"{c.ci_low:+.3f} to {c.ci_high:+.3f}, corrected p = {c.p_value:.3g})"
-        )
 
 
 class CVResult:
@@ -152,7 +129,7 @@ class CVResult:
     @cached_property
     def _table(self) -> np.ndarray:
         """Predictions, rows × repeats, NaN where a row wasn't tested."""
-        return _as_table(len(self.y), self.splits, self._predicted)
+        return as_table(len(self.y), self.splits, self._predicted)
 
     @property
     def _single(self) -> bool:
@@ -160,7 +137,7 @@ class CVResult:
         return self.cohort.unit == "subject" and self._table.shape[1] == 1
 
     def _over_repeats(self, metric: Callable[[np.ndarray, np.ndarray], float]) -> float:
-        return _mean_over_repeats(metric, self.y, self._table)
+        return mean_over_repeats(metric, self.y, self._table)
 
     # --- figures ---------------------------------------------------------------------
 
@@ -254,13 +231,13 @@ class CVResult:
             "auc_bootstrap": self._bootstrap(auc),
             "auc_mean_of_folds": (fold.mean, fold.ci_low, fold.ci_high, "folds, corrected t"),
             "average_precision": self._bootstrap(average_precision),
-            "brier": self._bootstrap(_brier),
-            "scaled_brier": self._bootstrap(_scaled_brier),
+            "brier": self._bootstrap(brier),
+            "scaled_brier": self._bootstrap(scaled_brier),
             "calibration_intercept": (
                 c.intercept, c.intercept_low, c.intercept_high, "pooled, Wald"
             ),
             "calibration_slope": (c.slope, c.slope_low, c.slope_high, "pooled, Wald"),
-            "observed_expected": self._bootstrap(_observed_expected),
+            "observed_expected": self._bootstrap(observed_expected),
             "ici": (c.ici, np.nan, np.nan, "pooled"),
         }  # fmt: skip
         wilson = self._wilson
@@ -268,7 +245,7 @@ class CVResult:
             if name in wilson:
                 rows[name] = wilson[name]
             else:
-                rows[name] = self._bootstrap(_at_threshold(name, self.threshold))
+                rows[name] = self._bootstrap(at_threshold(name, self.threshold))
         frame = pd.DataFrame.from_dict(
             rows, orient="index", columns=["estimate", "ci_low", "ci_high", "method"]
         )
@@ -283,7 +260,7 @@ class CVResult:
         if not np.isfinite(estimate):
             return estimate, np.nan, np.nan, label
         interval = bootstrap_interval(
-            lambda y, table: _mean_over_repeats(metric, y, table),
+            lambda y, table: mean_over_repeats(metric, y, table),
             self.y,
             self._table,
             groups=self.cohort.groups,
@@ -322,7 +299,7 @@ class CVResult:
     @cached_property
     def fold_auc(self) -> CorrectedT:
         """Mean AUC over the folds with Nadeau and Bengio's interval, tested against 0.5."""
-        above = _corrected(self._frame, self._frame["auc"] - 0.5, self.confidence)
+        above = corrected_over_folds(self._frame, self._frame["auc"] - 0.5, self.confidence)
         return dataclasses.replace(
             above, mean=above.mean + 0.5, ci_low=above.ci_low + 0.5, ci_high=above.ci_high + 0.5
         )
@@ -334,7 +311,7 @@ class CVResult:
             self._over_repeats(auc),
             self.y,
             self.cohort.groups,
-            _PooledAUC(self._rerun),
+            PooledAUC(self._rerun),
             n_permutations=self._n_permutations,
             n_jobs=self._n_jobs,
             random_state=self._random_state,
@@ -401,7 +378,7 @@ class CVResult:
             self.name,
             other.name,
             difference,
-            _corrected(self._frame, difference, self.confidence),
+            corrected_over_folds(self._frame, difference, self.confidence),
             pooled,
         )
 
@@ -571,69 +548,6 @@ class CVResult:
             lines.append(f"  baseline   {b.auc:.3f} ({b.ci_low:.3f} to {b.ci_high:.3f})")
         lines.append("  see        .summary() .frame() .checks .plot() .permutation")
         return "\n".join(lines)
-
-
-@dataclasses.dataclass(frozen=True)
-class _PooledAUC:
-    """Labels → pooled AUC of the whole cross-validation; an object, so that it travels."""
-
-    rerun: Rerun
-
-    def __call__(self, labels: np.ndarray) -> float:
-        table = _as_table(len(labels), *self.rerun(labels))
-        return _mean_over_repeats(auc, labels, table)
-
-
-def _as_table(n: int, splits: Sequence[Split], predicted: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrange predictions as rows × repeats."""
-    seen = np.zeros(n, dtype=int)
-    for _, test in splits:
-        seen[test] += 1
-    table = np.full((n, int(seen.max())), np.nan)
-    seen[:] = 0
-    for (_, test), p in zip(splits, predicted, strict=True):
-        table[test, seen[test]] = p
-        seen[test] += 1
-    return table
-
-
-def _mean_over_repeats(
-    metric: Callable[[np.ndarray, np.ndarray], float], y: np.ndarray, table: np.ndarray
-) -> float:
-    values = []
-    for column in table.T:
-        known = ~np.isnan(column)
-        values.append(metric(y[known], column[known]))
-    return float(np.mean(values))
-
-
-def _corrected(frame: pd.DataFrame, values: pd.Series, confidence: float) -> CorrectedT:
-    known = values.notna()
-    return corrected_t(
-        values[known].to_numpy(),
-        n_train=float(frame["n_train"].mean()),
-        n_test=float(frame["n_test"].mean()),
-        confidence=confidence,
-    )
-
-
-def _brier(y: np.ndarray, p: np.ndarray) -> float:
-    return float(np.mean((p - y) ** 2))
-
-
-def _scaled_brier(y: np.ndarray, p: np.ndarray) -> float:
-    return 1 - _brier(y, p) / float(np.var(y))
-
-
-def _observed_expected(y: np.ndarray, p: np.ndarray) -> float:
-    return float(y.sum() / p.sum())
-
-
-def _at_threshold(name: str, threshold: float) -> Callable[[np.ndarray, np.ndarray], float]:
-    def metric(y: np.ndarray, p: np.ndarray) -> float:
-        return float(getattr(classification_metrics(y, p, threshold=threshold), name))
-
-    return metric
 
 
 def _canary(test: PermutationTest) -> tuple[str, bool, str]:
