@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # The real trigeminal neuralgia cohort joins the demo where a copy of it is at hand.
 DATA ?= $(if $(PRECISIONPAIN_DATA),$(PRECISIONPAIN_DATA)/tn_ds005713,../shared/data/tn_ds005713)
 
-.PHONY: setup demo test test-slow lint types docs examples bench clean
+.PHONY: setup demo test test-slow contract lint types docs examples bench clean
 
 setup: $(READY)
 
@@ -35,6 +35,14 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# "A Cohort is a scikit-learn X" under another scikit-learn, the oldest supported by default.
+SKLEARN ?= 1.6.1
+contract: setup
+	$(BIN)/python -m pip install --quiet --quiet --no-deps --upgrade \
+	  --target $(VENV)/scikit-learn-$(SKLEARN) scikit-learn==$(SKLEARN)
+	PYTHONPATH=$(VENV)/scikit-learn-$(SKLEARN) $(BIN)/python -m pytest -q \
+	  tests/contracts/test_cohort_is_X.py tests/contracts/test_leaks.py
 
 lint: setup
 	$(BIN)/ruff check .

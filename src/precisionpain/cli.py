@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             print(f"precisionpain: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:  # the reader, say `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
