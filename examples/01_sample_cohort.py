@@ -20,14 +20,14 @@ print(operated.table_one("mvd_response", ["age", "sex", "pain_type", "sindou_gra
 
 # %%
 ridge = cross_validate(
-    clinical_model("logistic", exclude=["site"]),
+    clinical_model("logistic"),
     operated,
     "mvd_response",
     baseline=None,
     name="clinical ridge",
 )
 trees = cross_validate(
-    clinical_model("xgboost", exclude=["site"]),
+    clinical_model("xgboost"),
     operated,
     "mvd_response",
     cv=ridge,

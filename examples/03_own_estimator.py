@@ -45,11 +45,11 @@ class AffectedNerve(TransformerMixin, BaseEstimator):
 # %%
 cohort = pp.datasets.sample_tn(n_subjects=300).require("mvd_response", "nerve_measures")
 cohort = cohort.where(affected_side=["left", "right"])
-clinic = clinical_model("logistic", exclude=["site"])
+clinic = clinical_model("logistic")
 ridge = cross_validate(clinic, cohort, "mvd_response", baseline=None, name="clinic")
 
 both = make_pipeline(
-    FeatureUnion([("clinic", ClinicalFeatures(exclude=["site"])), ("nerve", AffectedNerve())]),
+    FeatureUnion([("clinic", ClinicalFeatures()), ("nerve", AffectedNerve())]),
     SimpleImputer(),
     StandardScaler(),
     LogisticRegression(C=0.1, max_iter=1000),

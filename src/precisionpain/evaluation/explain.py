@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,10 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
 def _explain(
     model: Any, train: np.ndarray, test: np.ndarray, max_background: int
 ) -> tuple[np.ndarray, Any, str]:
-    import shap
+    with warnings.catch_warnings():
+        # Importing shap warns of progress bars and colour maps that nobody asked for.
+        warnings.simplefilter("ignore")
+        import shap
 
     background = train[:: max(1, len(train) // max_background)][:max_background]
     if hasattr(model, "coef_"):
