@@ -411,3 +411,14 @@ def test_proportions_have_intervals_of_some_width(signal):
     row = result.summary().loc["sensitivity"]
     assert row["estimate"] == 1
     assert row["ci_low"] == pytest.approx(1 / (1 + 1.959964**2 / result.y.sum()), abs=1e-6)
+
+
+def test_shap_sees_what_the_model_saw():
+    """A column that was allowed by name is there for the explanation too."""
+    model = clinical_model(
+        "logistic", columns=["age", "recurrence_days"], allow=["recurrence_days"]
+    )
+    result = cross_validate(
+        model, toy_cohort(80), "response", cv=3, allow=["recurrence_days"], keep_models=True
+    )
+    assert list(shap_values(result).values) == ["age", "recurrence_days"]

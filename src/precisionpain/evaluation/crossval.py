@@ -103,7 +103,7 @@ def cross_validate(
     analysed, y, label = _with_outcome(cohort, outcome)
     splitter, splits = _splits(cv, analysed, y)
     visible = _without_sources(analysed, outcome).known_at_index(allow=allow)
-    predicted, models = _fit(model, visible, y, splits, keep_models, n_jobs)
+    predicted, models, n_features = _fit(model, visible, y, splits, keep_models, n_jobs)
     reference = _baseline(baseline, model, visible)
     base: CVResult | None = None
     if isinstance(reference, CVResult):
@@ -127,7 +127,7 @@ def cross_validate(
         predicted=predicted,
         models=models,
         baseline=base,
-        n_features=_n_features(models),
+        n_features=n_features,
         rerun=_Rerun(model, visible, splitter, splits),
         allow=allow,
         threshold=threshold,
@@ -258,15 +258,20 @@ def _fit(
     splits: list[Split],
     keep: bool,
     n_jobs: int | None,
-) -> tuple[list[np.ndarray], list[Any]]:
-    """Fit a model on each fold and predict the people left out."""
+) -> tuple[list[np.ndarray], list[Any], int | None]:
+    """Fit a model on each fold and predict the people left out.
+
+    The models are kept on demand; their number of features, the most of any fold, always.
+    """
     from joblib import Parallel, delayed
 
     done = Parallel(n_jobs=n_jobs)(
         delayed(_fit_one)(model, cohort, y, train, test, number, keep)
         for number, (train, test) in enumerate(splits)
     )
-    return [p for p, _ in done], [fitted for _, fitted in done]
+    predicted, models, counts = map(list, zip(*done, strict=True))
+    known = [count for count in counts if count is not None]
+    return predicted, models if keep else [], max(known, default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,7 +298,7 @@ def _fit_one(
     test: np.ndarray,
     number: int,
     keep: bool,
-) -> tuple[np.ndarray, Any]:
+) -> tuple[np.ndarray, Any, int | None]:
     from sklearn.base import clone
 
     if len(np.unique(y[train])) < 2:
@@ -313,14 +318,7 @@ def _fit_one(
         raise PrecisionPainError(
             f"the model predicts {int((~np.isfinite(p)).sum())} times no number in fold {number}"
         )
-    return p, fitted if keep else _SizeOnly(_features_of(fitted))
-
-
-class _SizeOnly:
-    """Stands for a fitted model of which only the number of features is kept."""
-
-    def __init__(self, n_features: int | None) -> None:
-        self.n_features = n_features
+    return p, fitted if keep else None, _features_of(fitted)
 
 
 def _features_of(fitted: Any) -> int | None:
@@ -329,12 +327,6 @@ def _features_of(fitted: Any) -> int | None:
     final = inner.steps[-1][1] if hasattr(inner, "steps") else inner
     count = getattr(final, "n_features_in_", None)
     return None if count is None else int(count)
-
-
-def _n_features(models: list[Any]) -> int | None:
-    counts = [m.n_features if isinstance(m, _SizeOnly) else _features_of(m) for m in models]
-    known = [count for count in counts if count is not None]
-    return max(known) if known else None
 
 
 def _model_name(model: Any) -> str:

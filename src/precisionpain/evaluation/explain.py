@@ -95,13 +95,13 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
     >>> pp.evaluation.shap_values(result).unit
     'log odds'
     """
-    if not any(hasattr(model, "predict_proba") for model in result.models):
+    if not result.models:
         raise MissingModalityError(
             "the fitted models weren't kept",
             remedy="call cross_validate(..., keep_models=True)",
         )
     parts, data, bases, unit = [], [], [], ""
-    visible = result.cohort.known_at_index()
+    visible = result.cohort.known_at_index(allow=result.allow)
     for (train, test), fitted in zip(result.splits, result.models, strict=True):
         model = getattr(fitted, "best_estimator_", fitted)
         if not hasattr(model, "steps"):
@@ -109,15 +109,17 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
                 f"expected a scikit-learn pipeline, found {type(model).__name__}",
                 remedy="start the pipeline with a transformer of the Cohort",
             )
-        head, final = model[:-1], model[-1]
+        features = model[0].transform(visible[test])
         names = [str(name) for name in model[0].get_feature_names_out()]
         values, base, unit = _explain(
-            final, np.asarray(head.transform(result.cohort[train])),
-            np.asarray(head.transform(result.cohort[test])), max_background,
-        )  # fmt: skip
+            model[-1],
+            np.asarray(model[:-1].transform(visible[train])),
+            np.asarray(model[1:-1].transform(features) if len(model) > 2 else features),
+            max_background,
+        )
         index = visible.index[test]
         parts.append(pd.DataFrame(values, index=index, columns=names))
-        data.append(pd.DataFrame(np.asarray(model[0].transform(visible[test])), index, names))
+        data.append(pd.DataFrame(np.asarray(features), index, names))
         bases.append(np.broadcast_to(base, len(test)))
     # A level that one fold never saw has no column there: it added nothing to its model.
     return Explanation(pd.concat(parts).fillna(0.0), pd.concat(data), np.concatenate(bases), unit)

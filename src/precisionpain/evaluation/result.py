@@ -65,6 +65,8 @@ class CVResult:
         What drew the folds, and draws them anew for permuted labels.
     models : list
         Fitted models, where they were kept.
+    allow : tuple of str
+        What the model saw although it comes after the index event.
     baseline : CVResult or None
         The clinical baseline in the same folds.
     """
@@ -104,7 +106,7 @@ class CVResult:
         self.confidence = confidence
         self._predicted = predicted
         self._rerun = rerun
-        self._allow = tuple(allow)
+        self.allow = tuple(allow)
         self._n_bootstrap = n_bootstrap
         self._n_permutations = n_permutations
         self._n_jobs = n_jobs
@@ -438,7 +440,7 @@ class CVResult:
 
     def _too_good(self) -> tuple[str, bool, str]:
         """Look for a single column that nearly gives the outcome away."""
-        late = [name for name in self._allow if name in self.cohort.columns]
+        late = [name for name in self.allow if name in self.cohort.columns]
         names = dict.fromkeys([*self.cohort.predictors, *late])
         frame = self.cohort.predictor_frame(list(names), allow=late)
         suspects = []
