@@ -15,7 +15,17 @@ from precisionpain.cohort.columns import Kind, Role
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-ROOMS = ("cohort", "datasets", "errors", "evaluation", "plots", "report", "stats")
+ROOMS = (
+    "cohort",
+    "datasets",
+    "errors",
+    "evaluation",
+    "imaging",
+    "plots",
+    "report",
+    "stats",
+    "trigeminal",
+)
 
 FOLDERS = ("tutorials", "howto", "explanation", "reference")
 PAGES = sorted(

@@ -2,9 +2,11 @@ from . import cohort as cohort
 from . import datasets as datasets
 from . import errors as errors
 from . import evaluation as evaluation
+from . import imaging as imaging
 from . import plots as plots
 from . import report as report
 from . import stats as stats
+from . import trigeminal as trigeminal
 from .cohort import Cohort as Cohort
 from .cohort import Column as Column
 from .cohort import Outcome as Outcome

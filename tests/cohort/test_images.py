@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from precisionpain.cohort.images import check_images, file_state, load_image
+from precisionpain.cohort.images import check_images
 from precisionpain.errors import (
     FormatError,
     GeometryError,
     MissingModalityError,
     PrecisionPainError,
 )
+from precisionpain.imaging.files import file_state, load_image
 
 SHAPE = (20, 21, 22)
 AFFINE = np.array([[-0.8, 0, 0, 90.0], [0, 0.0, 1.2, -126.0], [0, -1.0, 0, 72.0], [0, 0, 0, 1.0]])
@@ -264,7 +265,7 @@ def test_no_permission_is_a_storage_error() -> None:
         """
         import os, tempfile
         import nibabel
-        from precisionpain.cohort.images import file_state, load_image
+        from precisionpain.imaging.files import file_state, load_image
         from precisionpain.errors import StorageError
         folder = tempfile.mkdtemp()
         os.chmod(folder, 0o755)

@@ -118,7 +118,7 @@ def test_imports_go_downward(path):
 
 
 def test_every_public_name_resolves():
-    for room in ("cohort", "datasets", "evaluation", "report", "stats"):
+    for room in ("cohort", "datasets", "evaluation", "imaging", "report", "stats", "trigeminal"):
         module = getattr(precisionpain, room)
         assert module.__all__
         for name in module.__all__:

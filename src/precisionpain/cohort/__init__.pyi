@@ -11,7 +11,6 @@ from .exchange import to_mudata as to_mudata
 from .flow import Flow as Flow
 from .flow import FlowStep as FlowStep
 from .images import check_images as check_images
-from .images import load_image as load_image
 from .mapping import MapResult as MapResult
 from .mapping import map_subjects as map_subjects
 from .outcomes import Outcome as Outcome

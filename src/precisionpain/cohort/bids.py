@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import AlignmentError, DataWarning, FormatError, list_some
+from ..imaging.files import file_state
 from ._bids.entities import read_json, sidecar
 from ._bids.scan import BidsScan, scan_bids
-from .images import check_images, file_state
+from .images import check_images
 from .keys import _canonical, check_ids, check_unique
 
 if TYPE_CHECKING:

@@ -138,7 +138,7 @@ class Subject:
         FormatError
             When the file is damaged.
         """
-        from .images import load_image
+        from ..imaging.files import load_image
 
         row = self._image_row(contrast, {"visit": visit, "run": run, **entities})
         if not row["present"]:

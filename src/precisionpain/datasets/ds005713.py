@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from ..cohort.core import Cohort
-from ..cohort.images import file_state
 from ..cohort.keys import check_ids
 from ..errors import FormatError, StorageError, list_some
+from ..imaging.files import file_state
 from ._download import download_all
 from ._ds005713.cohort import build_cohort, clean_tables
 from ._ds005713.mirror import copy_from_mirror

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ...errors import AlignmentError, FormatError, StorageError
-from ..images import file_state
+from ...imaging.files import file_state
 from .bidsignore import BidsIgnore
 from .entities import (
     IMAGE_EXTENSIONS,

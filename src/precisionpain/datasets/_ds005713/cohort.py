@@ -12,8 +12,8 @@ import pandas as pd
 
 from ...cohort.columns import Column
 from ...cohort.core import Cohort
-from ...cohort.images import file_state
 from ...cohort.outcomes import Outcome
+from ...imaging.files import file_state
 from .clean import clean_participants, clean_psychology
 from .mriqc import clean_mriqc
 from .registry import RegisteredFile

@@ -1,0 +1,1 @@
+from .files import load_image as load_image
