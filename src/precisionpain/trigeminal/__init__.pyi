@@ -1,2 +1,10 @@
 from .anatomy import Label as Label
 from .anatomy import rez_bin as rez_bin
+from .diagnosis import Etiology as Etiology
+from .diagnosis import EtiologyThresholds as EtiologyThresholds
+from .diagnosis import classify_etiology as classify_etiology
+from .diagnosis import etiology_rules as etiology_rules
+from .etiologies import classify_etiologies as classify_etiologies
+from .etiology_model import DEFINING_MEASURES as DEFINING_MEASURES
+from .etiology_model import etiology_model as etiology_model
+from .nerve_table import NerveMeasures as NerveMeasures

@@ -1,0 +1,1 @@
+"""Parts of the diagnosis: what is known, what measures say, and the rules."""
