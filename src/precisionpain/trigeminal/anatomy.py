@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from enum import IntEnum
 from typing import Literal
 
@@ -96,9 +97,11 @@ def rez_bin(position_mm: ArrayLike, bins: ArrayLike = REZ_BINS) -> pd.Categorica
     edges = np.asarray(bins, dtype=float)
     if edges.ndim != 1 or len(edges) == 0 or np.any(np.diff(edges) <= 0):
         raise FormatError(f"expected rising edges in mm, found {edges.tolist()}")
-    names = [f"{low:g}-{high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
     names.append(f">{edges[-1]:g}")
     position = np.asarray(position_mm, dtype=float)
     code = np.searchsorted(edges, position, side="right") - 1
     code[~np.isfinite(position)] = -1
-    return pd.Categorical.from_codes(code, categories=names, ordered=True)
+    return pd.Categorical.from_codes(
+        code.tolist(), categories=pd.Index(names, dtype=object), ordered=True
+    )

@@ -1,0 +1,1 @@
+"""Parts of the synthetic cistern: shapes, anatomy, truth, raster, appearance."""
