@@ -18,8 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _data = Path(os.environ.get("PRECISIONPAIN_DATA", HERE.parent.parent / "shared" / "data"))
 HAS_REAL_DATA = (_data / "tn_ds005713").is_dir()
-NEEDS_REAL_DATA = ["tutorials/real_cohort.md"]
-if HAS_REAL_DATA:
+HAS_REAL_DWI = (_data / "mri" / "philips_t1_dti").is_dir()
+NEEDS_REAL_DATA = {
+    "tutorials/real_cohort.md": HAS_REAL_DATA,
+    "tutorials/trigeminal_dti.md": HAS_REAL_DWI,
+}
+if HAS_REAL_DATA or HAS_REAL_DWI:
     os.environ["PRECISIONPAIN_DATA"] = str(_data)
 
 # --- project --------------------------------------------------------------------------------
@@ -72,7 +76,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
-nb_execution_excludepatterns = [] if HAS_REAL_DATA else NEEDS_REAL_DATA
+nb_execution_excludepatterns = [page for page, there in NEEDS_REAL_DATA.items() if not there]
 nb_merge_streams = True
 myst_substitutions = {
     "real_data": (
@@ -83,7 +87,16 @@ myst_substitutions = {
         "`precisionpain.datasets.fetch_ds005713`, set the environment variable "
         "`PRECISIONPAIN_DATA` to the folder that holds `tn_ds005713`, and build again. The code "
         "below is what would run; its results are missing.\n:::"
-    )
+    ),
+    "real_dwi": (
+        ":::{note}\nEverything below was computed from a real scan when these pages were "
+        "built.\n:::"
+        if HAS_REAL_DWI
+        else ":::{warning}\n**Not executed here: the scan is absent.** It is the classic DICOM "
+        "series 1301 and 2201 of the public repository dcm_qa_philips_enh. Put the two archives "
+        "into `mri/philips_t1_dti` under the folder that `PRECISIONPAIN_DATA` names, and build "
+        "again. The code below is what would run; its results are missing.\n:::"
+    ),
 }
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

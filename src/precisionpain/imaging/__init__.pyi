@@ -1,3 +1,14 @@
+from .dicom import DicomImage as DicomImage
+from .dicom import read_all_dicom as read_all_dicom
+from .dicom import read_dicom as read_dicom
+from .diffusion import EpiShift as EpiShift
+from .diffusion import TensorFit as TensorFit
+from .diffusion import along_nerve as along_nerve
+from .diffusion import estimate_epi_shift as estimate_epi_shift
+from .diffusion import fit_tensor as fit_tensor
+from .diffusion import label_fractions as label_fractions
 from .files import load_image as load_image
+from .gradients import Gradients as Gradients
+from .gradients import read_gradients as read_gradients
 from .radiomics import radiomics as radiomics
 from .radiomics import radiomics_table as radiomics_table

@@ -4,10 +4,11 @@ from .diagnosis import Etiology as Etiology
 from .diagnosis import EtiologyThresholds as EtiologyThresholds
 from .diagnosis import classify_etiology as classify_etiology
 from .diagnosis import etiology_rules as etiology_rules
+from .diffusion import measure_diffusion as measure_diffusion
+from .diffusion import side_differences as side_differences
 from .etiologies import classify_etiologies as classify_etiologies
 from .etiology_model import DEFINING_MEASURES as DEFINING_MEASURES
 from .etiology_model import etiology_model as etiology_model
-from .nerve_table import NerveMeasures as NerveMeasures
 from .grading import sindou_grade as sindou_grade
 from .morphometry import EXTRA_MEASURES as EXTRA_MEASURES
 from .morphometry import INTERVAL_MEASURES as INTERVAL_MEASURES
@@ -18,5 +19,6 @@ from .morphometry import area_profile as area_profile
 from .morphometry import asymmetry as asymmetry
 from .morphometry import measure_compression as measure_compression
 from .morphometry import trace_nerves as trace_nerves
+from .nerve_table import NerveMeasures as NerveMeasures
 from .phantom import Cistern as Cistern
 from .phantom import simulate_cistern as simulate_cistern

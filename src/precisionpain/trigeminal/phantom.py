@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import GeometryError
+from ..errors import FormatError, GeometryError, list_some
 from ._phantom.anatomy import Scene, sample_scene
 from ._phantom.appearance import render
 from ._phantom.options import (
@@ -32,6 +33,9 @@ from ._phantom.surgery import decompress
 from ._phantom.tissue import to_label_fractions
 from ._phantom.truth import measure_scene
 from .anatomy import SIDES, Label
+
+if TYPE_CHECKING:
+    from ._phantom.dti import DiffusionScan
 
 __all__ = ["Cistern", "simulate_cistern"]
 
@@ -219,6 +223,54 @@ class Cistern:
         operated = decompress(scene, rng)
         truth, profile = measure_scene(operated)
         return _scan(operated, how, rng, truth, profile)
+
+    def diffusion(self, random_state: RandomState = None, **options: Any) -> DiffusionScan:
+        """Return a diffusion scan of the same anatomy, with known tensors.
+
+        Parameters
+        ----------
+        random_state : int, numpy.random.Generator or None
+            Of the drawn tensors and of the noise.
+        **options
+            ``spacing`` (default 2.0 mm), ``b_value`` (1000 s/mm²), ``n_directions`` (32),
+            ``n_b0`` (4), ``fa`` and ``md`` (µm²/ms) of the nerves, a number or by side,
+            ``s0`` by tissue, ``snr`` of the pons (25; None for no noise), ``epi_shift_mm`` (0)
+            along ``phase_axis`` (1).
+
+        Returns
+        -------
+        DiffusionScan
+            ``image`` (4-D), ``gradients``, ``fractions`` of the tissues in its voxels,
+            ``truth`` (FA, MD, AD and RD by side), ``drawn``.
+
+        Raises
+        ------
+        FormatError
+            For an unknown option, or one out of range.
+
+        Examples
+        --------
+        >>> cistern = simulate_cistern(0, spacing=1.0, oversample=2)
+        >>> scan = cistern.diffusion(0, fa=0.5, n_directions=12)
+        >>> scan.image.shape[3]
+        16
+        """
+        from ._phantom.dti import simulate_dwi
+
+        parameters = inspect.signature(simulate_dwi).parameters.values()
+        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "rng"]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise FormatError(
+                f"unknown option {list_some(unknown)}", remedy=f"known are {', '.join(known)}"
+            )
+        return simulate_dwi(
+            self.tissue_fractions(),
+            self.labels.affine,
+            self.nerve_direction(),
+            rng=np.random.default_rng(random_state),
+            **options,
+        )
 
     def tissue_fractions(self) -> NDArray[np.float32]:
         """Return the share of every tissue, distractors included, in each voxel.

@@ -20,7 +20,7 @@ _NO_DICOM = 2  # dcm2niix's exit status when it finds none
 
 def _program() -> str:
     try:
-        import dcm2niix
+        import dcm2niix  # type: ignore[import-untyped]
     except ImportError:
         found = shutil.which("dcm2niix")
         if found is None:

@@ -59,14 +59,15 @@ def on_grid(
     name: str, data: SpatialImage | ArrayLike, shape: tuple[int, ...], affine: Array
 ) -> NDArray[Any]:
     """Return an array on the image's grid; images must have its affine too."""
-    if hasattr(data, "dataobj"):
-        if not np.allclose(data.affine, affine, atol=1e-3):
+    values: Any = data
+    if hasattr(values, "dataobj"):
+        if not np.allclose(values.affine, affine, atol=1e-3):
             raise GeometryError(
                 f"{name} lies on another grid than the diffusion image: their affines differ",
                 remedy="resample it first, labels with label_fractions",
             )
-        data = data.dataobj
-    array = np.asanyarray(data)
+        values = values.dataobj
+    array = np.asanyarray(values)
     if array.shape != shape[:3]:
         raise GeometryError(f"expected {name} of shape {shape[:3]}, found {array.shape}")
     return array

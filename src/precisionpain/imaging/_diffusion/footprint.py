@@ -122,8 +122,8 @@ def as_fractions(labels: SpatialImage, n_labels: int | None = None) -> tuple[Any
             )
         found = data.shape[3]
     elif data.ndim == 3:
-        whole = np.rint(data).astype(np.int64) if np.isfinite(data).all() else None
-        if whole is None or whole.min() < 0 or not np.array_equal(whole, data):
+        whole = np.rint(np.nan_to_num(data)).astype(np.int64)
+        if whole.min() < 0 or not np.array_equal(whole, data):  # NaN differs from anything
             raise FormatError("expected labels that are whole numbers from 0")
         found = int(whole.max()) + 1
         if found > 256:

@@ -158,6 +158,8 @@ def basis(s: np.ndarray, t: np.ndarray, derivative: int = 0) -> np.ndarray:
     numpy.ndarray of shape (n, k)
     """
     inside = np.clip(s, t[3], t[-4])
+    if len(inside) == 0:
+        return np.empty((0, len(t) - 4))
     if derivative == 0:
         return BSpline.design_matrix(inside, t, 3).toarray()
     k = len(t) - 4
