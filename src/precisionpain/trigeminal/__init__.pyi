@@ -1,3 +1,5 @@
+from .anatomy import REZ_BINS as REZ_BINS
+from .anatomy import SIDES as SIDES
 from .anatomy import Label as Label
 from .anatomy import rez_bin as rez_bin
 from .diagnosis import Etiology as Etiology

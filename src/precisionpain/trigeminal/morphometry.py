@@ -277,6 +277,16 @@ def _trace(
         traced[side] = one
         if one.flags:
             problems[side] = "; ".join(one.flags)
+    left, right = traced["left"], traced["right"]
+    if left is not None and right is not None:
+        # World x grows to the patient's right.
+        middle = {o.fit.side: o.fit.wall.curve.points.mean(axis=0)[0] for o in (left, right)}
+        if middle["left"] > middle["right"]:
+            note = (
+                "the nerve labelled left lies to the right of the other: the labels are swapped, "
+                "or the affine is wrong"
+            )
+            problems = {side: "; ".join(filter(None, [problems.get(side), note])) for side in SIDES}
     return traced, problems
 
 
@@ -445,8 +455,9 @@ def asymmetry(measures: pd.DataFrame, affected_side: Side | None = None) -> pd.S
 
     Notes
     -----
-    Only 63 of 100 patients had the smaller nerve on the painful side (Urgosik et al., see the
-    how-to), so an asymmetry alone doesn't tell the side.
+    Of 100 patients 63 had the smaller nerve on the painful side, 35 the larger ("MRI-based
+    volumetry in trigeminal neuralgia", Journal of Spine & Neurosurgery), so an asymmetry alone
+    doesn't tell the side.
 
     Examples
     --------

@@ -78,10 +78,18 @@ class Course:
         zero = float(curve.project(self.points(np.array([t0])))[0][0])
         return Curve(curve.points, start=-zero, reference=reference)
 
-    @property
-    def displacement(self) -> float:
-        """Height of the bulge, mm."""
-        return float(np.hypot(*self.bulge))
+    def displacement(self, floor: float) -> float:
+        """Return how far the course is off the arc at the top of its bulge, mm.
+
+        Less what noise alone would make of it: the length of a noisy vector is on average too
+        long, its square by twice the variance of a component. The square root of that variance
+        is at least `floor`, mm.
+        """
+        if not self.bulge.any():
+            return 0.0
+        top = self.bulge + (basis(self.shape[:1], self.knots) @ self.rest)[0]
+        noise = self.displacement_sd**2 + floor**2
+        return float(np.sqrt(max(float(np.sum(top**2)) - 2 * noise, 0.0)))
 
     @property
     def displacement_sd(self) -> float:

@@ -42,6 +42,8 @@ class Geometry:
         The nerve.
     vessels : list of Vessel
         Vessels near it.
+    bulge_noise : float, default 0
+        Standard deviation that a bulge of the course has at least, mm.
 
     Attributes
     ----------
@@ -51,8 +53,8 @@ class Geometry:
         Angles around the centreline.
     """
 
-    def __init__(self, nerve: NerveFit, vessels: list[Vessel]) -> None:
-        self.nerve, self.vessels = nerve, vessels
+    def __init__(self, nerve: NerveFit, vessels: list[Vessel], bulge_noise: float = 0.0) -> None:
+        self.nerve, self.vessels, self.bulge_noise = nerve, vessels, bulge_noise
         n = max(round(nerve.length / _STEP_MM), 20)
         self.s = np.linspace(0.0, nerve.length, n + 1)
         self.theta = np.arange(_N_THETA) * (2 * np.pi / _N_THETA)
@@ -70,20 +72,24 @@ class Geometry:
 
     @cached_property
     def _radius(self) -> np.ndarray:
-        """Wall radius; where the wall would run into a vessel, up to the vessel."""
+        """Wall radius; where the fitted walls of nerve and vessel overlap, halfway between."""
         radius = self._plain.copy()
         middle, around = self._frames
         for vessel in self.vessels:
+            x = middle[:, None, :] + radius[..., None] * around
+            d = vessel.distance(x.reshape(-1, 3))[0].reshape(radius.shape)
+            into = d < 0
+            if not into.any():
+                continue
+            start, goal, way = radius[into], 0.5 * d[into], around[into]
+            foot = np.broadcast_to(middle[:, None, :], x.shape)[into]
+            depth, r, step = d[into], start.copy(), 0.02
             for _ in range(4):
-                x = middle[:, None, :] + radius[..., None] * around
-                d = vessel.distance(x.reshape(-1, 3))[0].reshape(radius.shape)
-                into = d < 0
-                if not into.any():
-                    break
-                step = 0.02
-                back = vessel.distance((x - step * around)[into])[0]
-                slope = np.clip((d[into] - back) / step, -1.0, -0.3)
-                radius[into] = np.maximum(radius[into] - d[into] / slope, 0.2 * radius[into])
+                back = vessel.distance(foot + (r - step)[:, None] * way)[0]
+                slope = np.clip((depth - back) / step, -1.0, -0.3)
+                r = np.clip(r + (goal - depth) / slope, 0.2 * start, start)
+                depth = vessel.distance(foot + r[:, None] * way)[0]
+            radius[into] = r
         return radius
 
     @cached_property
@@ -245,7 +251,8 @@ class Geometry:
         gaps = seen.reshape(len(seen), -1).min(axis=1)
         if not gaps.min() <= _REACH_MM:
             return out
-        out["gap_mm"] = float(gaps.min())
+        # Two bodies in one label image can touch, not overlap.
+        out["gap_mm"] = max(float(gaps.min()), 0.0)
         step = _steepness(distances)
         share = np.clip((TOUCH_MM - distances) / step + 0.5, 0, 1)
         touch = (share * self._elements(radius) * exposed).sum(axis=(1, 2))
@@ -293,7 +300,7 @@ class Geometry:
         out = {"displacement_mm": 0.0, "indentation_mm": 0.0, "area_loss_percent": 0.0}
         if not gap <= 1.0:
             return out
-        out["displacement_mm"] = self.nerve.course.displacement
+        out["displacement_mm"] = self.nerve.course.displacement(self.bulge_noise)
         near = distances.min(axis=0)[self._first :] < _PRESSED_MM
         if near.any():
             slope = (np.roll(undented, -1, axis=1) - np.roll(undented, 1, axis=1)) / (

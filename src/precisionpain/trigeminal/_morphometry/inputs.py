@@ -15,6 +15,7 @@ from .scan import Scan
 __all__ = ["MAX_SPACING_MM", "read_scan"]
 
 MAX_SPACING_MM = 1.2
+_AGREEMENT = 0.8
 _NAMES = ", ".join(f"{label.value} {label.name.lower()}" for label in Label)
 
 
@@ -93,6 +94,7 @@ def read_scan(
             )
         other = _same_grid(other, label_image, canonical, place)
         shares = _probabilities(np.asarray(other.dataobj, dtype=np.float32), place)
+        _check_agreement(values, shares, place)
     if not (values > 0).any():
         raise FormatError(
             "the label image is empty: every voxel is background",
@@ -117,7 +119,13 @@ def _open(source: Any, what: str) -> tuple[Any, str]:
     )
 
 
-def _check_affine(affine: np.ndarray, where: str) -> None:
+def _check_affine(affine: np.ndarray | None, where: str) -> None:
+    if affine is None:
+        raise GeometryError(
+            "the image has no affine, so nothing is known of millimetres and sides",
+            where=where,
+            remedy="save it with the affine of the scan",
+        )
     axes = np.asarray(affine)[:3, :3]
     length = np.linalg.norm(axes, axis=0)
     if not np.isfinite(affine).all() or (length == 0).any():
@@ -169,6 +177,8 @@ def _same_grid(other: Any, reference: Any, canonical: Any, where: str) -> Any:
 
 
 def _label_values(data: np.ndarray, where: str) -> np.ndarray:
+    if not (np.issubdtype(data.dtype, np.number) or data.dtype == bool) or np.iscomplexobj(data):
+        raise FormatError(f"expected whole numbers as labels, found {data.dtype}", where=where)
     found = np.unique(data)
     if not np.isfinite(found.astype(float)).all():
         raise FormatError("the label image has values that are not finite", where=where)
@@ -186,7 +196,9 @@ def _label_values(data: np.ndarray, where: str) -> np.ndarray:
 
 
 def _probabilities(data: np.ndarray, where: str) -> np.ndarray:
-    if not np.isfinite(data).all() or data.min() < -1e-3 or data.max() > 1 + 1e-3:
+    if not np.isfinite(data).all():
+        raise FormatError("the probabilities have values that are not finite", where=where)
+    if data.min() < -1e-3 or data.max() > 1 + 1e-3:
         raise FormatError(
             f"expected probabilities from 0 to 1, found {np.nanmin(data):g} to {np.nanmax(data):g}",
             where=where,
@@ -201,6 +213,22 @@ def _probabilities(data: np.ndarray, where: str) -> np.ndarray:
             remedy="include the background as the first volume",
         )
     return np.clip(data, 0, 1)
+
+
+def _check_agreement(labels: np.ndarray, shares: np.ndarray, where: str) -> None:
+    """Refuse probabilities whose largest is seldom that of the label."""
+    some = labels > 0
+    if not some.any():
+        return
+    same = np.argmax(shares[some], axis=-1) == labels[some]
+    if same.mean() < _AGREEMENT:
+        raise FormatError(
+            f"the largest probability is that of the label in only {100 * same.mean():.0f}% of the "
+            "labelled voxels",
+            where=where,
+            remedy=f"put the volumes in the order {_NAMES}, and pass the labels and probabilities "
+            "of one segmentation",
+        )
 
 
 def _sizes(spacing: np.ndarray) -> str:

@@ -115,7 +115,13 @@ def geodesic_points(
 
 
 def fit_nerve(
-    scan: Scan, side: Side, nerve: np.ndarray, seeds: np.ndarray, weights: Weights
+    scan: Scan,
+    side: Side,
+    nerve: np.ndarray,
+    seeds: np.ndarray,
+    weights: Weights,
+    *,
+    joined: bool = True,
 ) -> NerveFit:
     """Trace one nerve: centreline, elliptical tube, ends.
 
@@ -134,6 +140,8 @@ def fit_nerve(
         Its voxels (one piece), and those at the pons.
     weights : Weights
         Of the fits.
+    joined : bool, default True
+        Whether the nerve begins at the brainstem; else s = 0 at its own beginning.
 
     Returns
     -------
@@ -156,8 +164,10 @@ def fit_nerve(
         stiffness=300.0 * radius**3, jerk=0.0, low=float(place[full][0]),
         high=float(place[full][-1]),
     )  # fmt: skip
-    pons = fit_pons(scan, scan.world(np.argwhere(seeds)).mean(axis=0), reach=4.5 * radius,
-                    noise=noise)  # fmt: skip
+    pons = None
+    if joined:
+        entry = scan.world(np.argwhere(seeds)).mean(axis=0)
+        pons = fit_pons(scan, entry, reach=4.5 * radius, noise=noise)
     away = ndimage.distance_transform_edt(~nerve, sampling=scan.spacing)
     near, _ = _around(scan, side, away, max(2.5 * radius, 5 * h))
     height = None if pons is None else pons.distance(near.x)
@@ -169,6 +179,11 @@ def fit_nerve(
                           reference=outward)  # fmt: skip
         s, u, v = curve.project(near.x)
         rho = np.hypot(u, v)
+        if pons is None:
+            core = (rho < 0.6 * radius) & (s < 0.5 * length)
+            begin = -edge(-s[core], near.share[core], 0.29 * h)
+            curve = Curve(curve.points, start=curve.start - begin, reference=outward)
+            s = s - begin
         core = (rho < 0.6 * radius) & (s > 0)
         rough = float(s[core & (near.share > 0.5)].max(initial=0.5 * length))
         core &= (s > rough - 2.0 * radius) & (s < rough + 2.0 * radius)
@@ -179,6 +194,9 @@ def fit_nerve(
         used = (s > low) & (s < length - margin) & ~near.barred & (near.vessel < 0.02)
         if height is not None:
             used &= height > 0.9 * h
+        else:
+            low = 0.0
+            used &= s > margin
         if tube is None:
             used &= rho < 3.2 * radius
         else:
@@ -196,7 +214,10 @@ def fit_nerve(
             roundness=np.array([0, weights.centring, weights.centring, 0.1, 0.1]), noise=noise,
         )  # fmt: skip
         middles, exposed = _middles(tube, pons, low, length, h)
-        at_end = np.linspace(low, length, len(middles)) >= length - 0.7 * margin
+        along = np.linspace(low, length, len(middles))
+        at_end = along >= length - 0.7 * margin
+        if pons is None:
+            at_end |= along <= 0.7 * margin
         first = turn == 0
         course = fit_course(
             middles, np.where(at_end, 0, exposed) + 1e-6,
@@ -248,6 +269,8 @@ def fit_wall(
     used &= np.abs(rho - tube.radius(s, theta)) < 3.0 * h
     if fit.pons is not None:
         used &= fit.pons.distance(near.x) > 0.9 * h
+    else:
+        used &= s > 0.75 * h + 0.15 * radius
     at = np.full(int(used.sum()), 0.5) if threshold is None else threshold.ravel()[flat][used]
     voxels = Voxels(near.x[used], near.share[used], at, scan.axes, scan.mask)
 

@@ -35,6 +35,8 @@ class Weights:
         Standard deviation of the middle of a section, in voxels.
     loose, jerk : float
         Standard deviation of the rest of a course, in radii, and of its third derivative.
+    bulge : float
+        Standard deviation that a bulge of the course has at least, in voxels.
     vessel_taper, vessel_stiffness : float
         As `taper` and `stiffness`, of a vessel's calibre.
     vessel_jerk : float
@@ -56,6 +58,7 @@ class Weights:
     middle: float = 0.03
     loose: float = 0.05
     jerk: float = 0.1
+    bulge: float = 0.02
     vessel_taper: float = 50.0
     vessel_stiffness: float = 50.0
     vessel_jerk: float = 0.5
@@ -63,4 +66,4 @@ class Weights:
 
 
 SHARE = Weights(noise=0.03, free=5.0)
-MASK = Weights(noise=0.07, stiffness=1000.0, firm=400.0)
+MASK = Weights(noise=0.07, stiffness=4000.0, firm=4000.0, bulge=0.15)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ..anatomy import Label, Side
 from .geometry import Geometry
@@ -93,6 +94,7 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
                 "nerve"
             )
         whole = parts == 1 + largest
+        scan = _without(scan, label, (parts > 0) & ~whole)
     if whole.sum() < MIN_VOXELS:
         raise Untraceable(
             f"only {int(whole.sum())} connected voxels are labelled {label.name.lower()}, "
@@ -105,11 +107,26 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
             "the nerve reaches the edge of the image: length, volume and whatever lies beyond are "
             "cut off; scan or crop with a wider field of view"
         )
+    filled = ndimage.binary_fill_holes(whole)
+    if filled.sum() > 1.01 * whole.sum():
+        flags.append(
+            f"{int(filled.sum() - whole.sum())} voxels inside the nerve are not labelled as nerve; "
+            "the wall is fitted round them: fill the label"
+        )
     roi, box = scan.around(whole, MARGIN_MM)
     nerve = whole[box]
-    seeds = _seeds(scan, roi, nerve, side, flags)
+    vessel = np.isin(scan.labels, [Label.ARTERY, Label.VEIN]) & border
+    if vessel.any():
+        x = scan.world(np.argwhere(vessel).astype(float))
+        apart, _ = cKDTree(scan.world(np.argwhere(whole).astype(float))).query(x)
+        if apart.min() < 3.0:
+            flags.append(
+                f"a vessel {apart.min():.1f} mm from the nerve is cut off by the edge of the "
+                "image: its contact may go on beyond; scan or crop with a wider field of view"
+            )
+    seeds, joined = _seeds(scan, roi, nerve, side, flags)
     try:
-        fit = fit_nerve(roi, side, nerve, seeds, weights)
+        fit = fit_nerve(roi, side, nerve, seeds, weights, joined=joined)
         away = ndimage.distance_transform_edt(~nerve, sampling=roi.spacing)
         vessels = fit_vessels(roi, away, weights)
         fit = fit_wall(roi, fit, vessels, weights, away)
@@ -117,33 +134,105 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
             threshold = _thresholds(roi, fit, vessels, away)
             vessels = fit_vessels(roi, away, weights, threshold=threshold, start=vessels)
             fit = fit_wall(roi, fit, vessels, weights, away, threshold)
-    except (np.linalg.LinAlgError, ValueError, IndexError) as error:
-        raise Untraceable(
-            f"the labelled voxels don't form a tube that can be followed from the pons ({error}); "
-            "look at the segmentation"
-        ) from error
-    if not fit.length > 2 * scan.size or fit.length > 60:
-        raise Untraceable(
-            f"the labelled voxels give a length of {fit.length:.1f} mm; look at the segmentation"
+    except (np.linalg.LinAlgError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise Untraceable(_SHAPELESS) from error
+    if not scan.size < fit.length < 60 or not np.isfinite(fit.wall.coefficients).all():
+        raise Untraceable(_SHAPELESS)
+    _doubt(roi, fit, vessels, away, flags)
+    geometry = Geometry(fit, vessels, weights.bulge * scan.size)
+    return Traced(fit, vessels, geometry, tuple(flags), scan.mask, scan.size)
+
+
+_SHAPELESS = (
+    "the labelled voxels don't form a tube that can be followed from the pons; look at the "
+    "segmentation"
+)
+
+
+def _without(scan: Scan, label: Label, dropped: np.ndarray) -> Scan:
+    """Return the scan without some pieces of a label."""
+    labels = scan.labels.copy()
+    labels[dropped] = Label.BACKGROUND
+    shares = scan.shares
+    if shares is not None:
+        # Voxels at the rim of a dropped piece hold some of it too.
+        kept = ndimage.binary_dilation(labels == label, np.ones((3, 3, 3)))
+        rim = ndimage.binary_dilation(dropped, np.ones((3, 3, 3))) & ~kept
+        shares = shares.copy()
+        shares[rim, Label.BACKGROUND] += shares[rim, label]
+        shares[rim, label] = 0
+    return Scan(labels, shares, scan.affine)
+
+
+def _doubt(
+    scan: Scan, fit: NerveFit, vessels: list[Vessel], away: np.ndarray, flags: list[str]
+) -> None:
+    """Flag what was measured but is hardly a nerve."""
+    s = np.linspace(0, fit.length, 50)
+    theta = np.arange(24) * (np.pi / 12)
+    area = np.pi * np.mean(fit.wall.grid(s, theta) ** 2, axis=1)
+    width = 2 * float(np.sqrt(area.mean() / np.pi))
+    if area.max() > _WIDEST_MM2:
+        flags.append(
+            f"a section of {area.max():.0f} mm² is wider than any trigeminal nerve: is it a "
+            "tumour, or the ganglion, or another structure under this label?"
         )
-    return Traced(fit, vessels, Geometry(fit, vessels), tuple(flags), scan.mask, scan.size)
+    if fit.length < 1.5 * width:
+        flags.append(
+            f"it is {fit.length:.1f} mm long and {width:.1f} mm wide, not the shape of a nerve: "
+            "its measures mean little; segment the whole cisternal course"
+        )
+    near = np.flatnonzero(away.ravel() < 1.5 * fit.wall.scale)
+    x = scan.world(np.column_stack(np.unravel_index(near, away.shape)).astype(float))
+    place, _, _ = fit.wall.curve.project(x)
+    here = (place > 0) & (place < fit.length - scan.size)
+    if fit.pons is not None:
+        here &= fit.pons.distance(x) > scan.size
+    share = scan.share(Label.nerve(fit.side)).ravel()[near[here]]
+    fitted = tube_share(fit.wall, x[here], scan.axes)
+    if scan.mask:
+        fitted = (fitted > 0.5).astype(float)
+    apart = float(np.abs(fitted - share).sum() / max(float(share.sum()), 1.0))
+    if apart > _MISFIT:
+        flags.append(
+            f"the fitted tube and the label differ in {100 * apart:.0f}% of the nerve's volume: "
+            "the label is no smooth tube; look at the segmentation"
+        )
+    for vessel in vessels:
+        place, u, v = fit.wall.curve.project(vessel.tube.curve.points)
+        inside = (place > 0) & (place < fit.length)
+        depth = np.hypot(u, v) / fit.tube.radius(place, np.arctan2(v, u))
+        if (inside & (depth < 0.5)).any():
+            flags.append(
+                f"the {vessel.kind} runs through the nerve: contact and indentation are not those "
+                "of a vessel beside it; look at the segmentation"
+            )
+            break
 
 
-def _seeds(scan: Scan, roi: Scan, nerve: np.ndarray, side: Side, flags: list[str]) -> np.ndarray:
-    """Return the voxels where the nerve begins."""
+_WIDEST_MM2 = 20.0  # a diameter of 5 mm; published diameters are 2.6 ± 0.6 mm
+_MISFIT = 0.1  # share of a nerve's volume; phantoms stay below 0.03
+
+
+def _seeds(
+    scan: Scan, roi: Scan, nerve: np.ndarray, side: Side, flags: list[str]
+) -> tuple[np.ndarray, bool]:
+    """Return the voxels where the nerve begins, and whether that is at the brainstem."""
     brainstem = roi.labels == Label.BRAINSTEM
     if brainstem.any():
         away = ndimage.distance_transform_edt(~brainstem, sampling=roi.spacing)
         nearest = float(away[nerve].min())
-        if nearest > 1.8 * roi.spacing.max():
-            flags.append(
-                f"the nerve begins {nearest:.1f} mm from the brainstem; positions and length count "
-                "from the brainstem along its course: complete the label"
-            )
-        return nerve & (away <= max(nearest, roi.spacing.max()) + 1e-6)
+        seeds = nerve & (away <= max(nearest, roi.spacing.max()) + 1e-6)
+        if nearest <= 1.8 * roi.spacing.max():
+            return seeds, True
+        flags.append(
+            f"the label begins {nearest:.1f} mm from the brainstem: positions and length count "
+            "from its own beginning, and the angle is missing; complete the label"
+        )
+        return seeds, False
     flags.append(
-        "no brainstem is labelled near the nerve: its medial end is taken for the pons, and the "
-        "angle is missing; label the brainstem (1)"
+        "no brainstem is labelled near the nerve: positions and length count from its medial end, "
+        "and the angle is missing; label the brainstem (1)"
     )
     other = scan.labels == Label.nerve("left" if side == "right" else "right")
     x = roi.world(np.argwhere(nerve).astype(float))
@@ -154,7 +243,7 @@ def _seeds(scan: Scan, roi: Scan, nerve: np.ndarray, side: Side, flags: list[str
     distance = np.abs(x[:, 0] - medial[0])
     seeds = np.zeros_like(nerve)
     seeds[tuple(np.argwhere(nerve)[distance <= distance.min() + roi.spacing.max()].T)] = True
-    return seeds
+    return seeds, False
 
 
 def _thresholds(scan: Scan, fit: NerveFit, vessels: list[Vessel], away: np.ndarray) -> np.ndarray:

@@ -272,6 +272,7 @@ def fit_tube(
             even * density * ((voxels.share > 0.5) - inside) / spread,
         )
 
+    b_of, f_of = b.reshape(n, m, n_splines), f.reshape(n, m, n_harmonics)
     normal_matrix = penalty
     # A mask is taken for partial volumes first: far from the edge its likelihood is flat.
     for edge in (False, True) if voxels.mask else (False,):
@@ -280,11 +281,14 @@ def fit_tube(
         deviation = (coefficients - mean).ravel()
         current = misfit + float(deviation @ penalty @ deviation)
         for _ in range(iterations):
-            weighted = (slope[:, None] * b).reshape(n, m, n_splines)
-            jacobian = np.matmul(weighted.transpose(0, 2, 1), f.reshape(n, m, n_harmonics))
-            jacobian = jacobian.reshape(n, -1)
-            gradient = jacobian.T @ pull - penalty @ (coefficients - mean).ravel()
-            normal_matrix = (jacobian * weight[:, None]).T @ jacobian + penalty
+            # Voxels far from the wall say nothing of where it lies.
+            steep = slope.reshape(n, m)
+            told = weight * np.sum(steep**2, axis=1)
+            near = np.flatnonzero(told > 1e-7 * told.max())
+            weighted = steep[near, :, None] * b_of[near]
+            jacobian = np.matmul(weighted.transpose(0, 2, 1), f_of[near]).reshape(len(near), -1)
+            gradient = jacobian.T @ pull[near] - penalty @ (coefficients - mean).ravel()
+            normal_matrix = (jacobian * weight[near, None]).T @ jacobian + penalty
             ridge = 1e-8 * np.trace(normal_matrix) / len(normal_matrix)
             move = np.linalg.solve(
                 normal_matrix + ridge * np.eye(len(normal_matrix)), gradient
@@ -302,7 +306,7 @@ def fit_tube(
             gain = current - value
             coefficients, share, slope, current = tried, tried_share, tried_slope, value
             weight, pull = tried_weight, tried_pull
-            if gain < 1e-2 + 1e-4 * abs(current):
+            if gain < 1e-3 + 1e-5 * abs(current):
                 break
     ridge = 1e-8 * np.trace(normal_matrix) / len(normal_matrix)
     covariance = np.linalg.inv(normal_matrix + ridge * np.eye(len(normal_matrix)))

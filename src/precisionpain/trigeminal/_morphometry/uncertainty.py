@@ -20,7 +20,7 @@ from .calibration import CALIBRATION
 from .geometry import Draw
 from .trace import Traced
 
-__all__ = ["intervals", "spread"]
+__all__ = ["OF_CONTACT", "intervals", "spread", "unit_of"]
 
 _DRAWS = 12
 _SEED = 20260101  # intervals of the same labels are the same
@@ -36,7 +36,7 @@ _LIMITS = {
 }  # fmt: skip
 # A vessel this far off leaves no contact, dent or displacement to be uncertain of.
 _CLEAR_MM = 1.0
-_OF_CONTACT = (
+OF_CONTACT = (
     "contact_area_mm2", "contact_area_0_mm2", "contact_length_mm", "displacement_mm",
     "indentation_mm", "area_loss_percent",
 )  # fmt: skip
@@ -97,7 +97,7 @@ def intervals(
         value = row[name]
         if value is None or not np.isfinite(value):
             continue
-        if clear and name in _OF_CONTACT:
+        if clear and name in OF_CONTACT:
             out[name] = (float(value), float(value))
             continue
         floor, factor = table[name]

@@ -151,6 +151,7 @@ def fit_vessels(
                 curve, radius, x[box], share.ravel()[box],
                 np.full(len(box), 0.5) if threshold is None else threshold.ravel()[box],
                 scan, weights,
+                4 if start is None else 3,
             )  # fmt: skip
             if tube is not None:
                 fitted.append(Vessel(kind, tube))
@@ -261,18 +262,19 @@ def _fit(
     threshold: np.ndarray,
     scan: Scan,
     weights: Weights,
+    turns: int,
 ) -> Tube | None:
     h = scan.size
     noise = weights.noise * h if scan.mask else weights.noise
     tube = None
-    for turn in range(3):
+    for turn in range(turns):
         s, u, v = curve.project(x)
         rho = np.hypot(u, v)
         wall = radius if tube is None else tube.radius(s, np.arctan2(v, u))
         near = (s > curve.start) & (s < curve.end) & (np.abs(rho - wall) < 2.6 * h)
         if near.sum() < 12:
             return tube
-        order = 1 if turn < 2 else 2
+        order = 1 if turn < turns - 1 else 2
         centring = np.array([0.0, 0.5, 0.5, 200.0, 200.0])[: 2 * order + 1]
         bend = np.array([weights.vessel_stiffness, *[5.0] * 2, *[50.0] * 2])[: 2 * order + 1]
         even = np.array([weights.vessel_taper, 0, 0, 0, 0])[: 2 * order + 1]
@@ -282,7 +284,7 @@ def _fit(
             spacing=max(2.0 * radius, 2 * h), taper=even, stiffness=bend, roundness=centring,
             noise=noise, n_sub=3 if radius < 1.2 * h else 2,
         )  # fmt: skip
-        if turn < 2:
+        if turn < turns - 1:
             curve, radius = _recentred(tube, weights, h)
     return tube
 
