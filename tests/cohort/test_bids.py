@@ -1192,3 +1192,12 @@ def test_published_tables_of_people(shared_data: Path, name: str, listed: int) -
         assert cohort.subjects["diagnosis"].value_counts().to_dict() == {"FM": 20, "HC": 20}
     if name == "ds005016":
         assert "diagnosis" not in cohort.subjects  # its groups are the arms of a trial
+
+
+def test_a_tree_that_says_it_is_synthetic(tmp_path):
+    (tmp_path / "sub-01" / "anat").mkdir(parents=True)
+    (tmp_path / "sub-01" / "anat" / "sub-01_T1w.nii.gz").write_bytes(b"x")
+    description = tmp_path / "dataset_description.json"
+    for said, expected in (("", False), (', "Synthetic": true', True)):
+        description.write_text('{"Name": "Pain", "BIDSVersion": "1.9.0"' + said + "}")
+        assert read_bids(tmp_path).synthetic is expected

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import precisionpain as pp
-from precisionpain.errors import FormatError, LeakageError, MissingModalityError
+from precisionpain.errors import FormatError, LeakageError
 
 PANEL = {"SFRP1": "Q8N474", "FKBP5": "Q13451", "TBCB": "Q99426", "NEFL": "P07196",
          "IL1B": "P01584", "CXCL13": "O43927"}  # fmt: skip
@@ -148,8 +148,6 @@ def test_small_cohorts_hold_together(n_subjects, options):
 def test_refusals_say_what_to_do():
     with pytest.raises(FormatError, match=r"at least 8 people.*n_subjects=7"):
         pp.datasets.sample_tn(7)
-    with pytest.raises(MissingModalityError, match=r"tables only.*images=False"):
-        pp.datasets.sample_tn(images=True)
     with pytest.raises(FormatError, match=r"missing lies between 0 and 0\.9, found 1"):
         pp.datasets.sample_tn(missing=1.0)
     with pytest.raises(FormatError, match="random_state is a non-negative integer, found -1"):

@@ -26,7 +26,7 @@ __all__ = ["BidsScan", "read_bids", "scan_bids", "sidecar"]
 
 # Field of dataset_description.json → conventional name in Cohort.meta.
 _META = {"License": "licence", "DatasetDOI": "source", "HowToAcknowledge": "citation"}
-_FIELDS = ("Name", "BIDSVersion", "License", "DatasetDOI", "Authors", "DatasetType")
+_FIELDS = ("Name", "BIDSVersion", "License", "DatasetDOI", "Authors", "DatasetType", "Synthetic")
 
 
 def read_bids(
@@ -160,6 +160,8 @@ def read_bids(
     for concern in concerns:
         warnings.warn(DataWarning(f"{top}: {concern}"), stacklevel=2)
     options.setdefault("name", str(meta.get("Name") or top.name))
+    # No field of the standard: what `sample_tn` writes, so that its people stay made up.
+    options.setdefault("synthetic", meta.get("Synthetic") is True)
     return Cohort(
         subjects,
         visits=scan.visits,

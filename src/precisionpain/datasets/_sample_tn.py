@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import FormatError, MissingModalityError
+from ..errors import FormatError
 from ._draw import category, check_size, stream
 from ._tn_assays import assay_tables, to_anndata
 from ._tn_columns import tn_columns, tn_outcomes
@@ -37,7 +39,7 @@ SOURCES = [
 def sample_tn(
     n_subjects: int = 40,
     random_state: int = 0,
-    images: bool = False,
+    images: bool | Mapping[str, Any] = False,
     *,
     control_fraction: float = 0.25,
     missing: float = 0.3,
@@ -45,6 +47,9 @@ def sample_tn(
     n_sites: int = 3,
     batch_effect: float = 1.0,
     subtypes: bool = True,
+    root: str | Path | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
 ) -> Cohort:
     """Make a synthetic cohort of trigeminal neuralgia with known truth.
 
@@ -63,8 +68,12 @@ def sample_tn(
     random_state : int, default 0
         Seed; the same arguments give the same cohort. Every block of data has its own random
         stream, so that changing one argument leaves unrelated blocks as they were.
-    images : bool, default False
-        This sample has tables only; True is an error.
+    images : bool or mapping, default False
+        Whether to simulate the scans as well, and write them as a BIDS tree (see Notes). Each
+        site has its protocol (CISS of 0.5 mm, SPACE of 0.6 mm, CISS of 0.4 × 0.4 × 0.7 mm, and
+        again); a mapping with any of ``contrast``, ``spacing``, ``snr``, ``fov_mm``,
+        ``oversample``, ``appearance`` (see `precisionpain.trigeminal.simulate_cistern`)
+        overrides it for all.
     control_fraction : float, default 0.25
         Share of healthy controls, from 0 to 0.75.
     missing : float, default 0.3
@@ -83,6 +92,15 @@ def sample_tn(
     subtypes : bool, default True
         Whether each patient has a leading cause (`latent_subtype`), so that clusters exist.
         Without, the causes vary with the same means and SDs but form no clusters.
+    root : str or Path, optional
+        Where the tree of `images` goes: a new or empty folder, or one with this very sample,
+        of which only what it lacks is made, so that an interrupted call goes on. By default a
+        folder of its own below ``$PRECISIONPAIN_CACHE``, or else below the user's cache folder
+        (``~/.cache/precisionpain`` on Linux). It is in ``meta["images"]["root"]``.
+    n_jobs : int, optional
+        Processes that simulate scans, as joblib takes it.
+    progress : bool, default True
+        Show a bar on a terminal while scans are simulated.
 
     Returns
     -------
@@ -97,12 +115,32 @@ def sample_tn(
         without surgery, controls too, have one visit, ``preop``, without a day. The columns of
         role "truth" hold what no clinic knows.
 
+        With images: ``T2w`` (the scan), ``dseg`` (its labels) and ``probseg`` (the share of each
+        label), and ``nerve_truth``, the true measures of the simulated nerves. There are no
+        ``nerve_measures`` then: they are measured, see
+        `precisionpain.trigeminal.measure_nerves`.
+
     Raises
     ------
     FormatError
         When an argument is out of range.
-    MissingModalityError
-        For `images=True`.
+    StorageError
+        When the folder of the images can't be written, or holds something else.
+
+    Notes
+    -----
+    With `images`, every nerve that ``nerve_measures`` would list without them is simulated
+    (`precisionpain.trigeminal.simulate_cistern`) to match what was drawn for it: length,
+    section, angle, the grade of the conflict, the vessel and its place, in the ranges of the
+    phantom. The drawn values are left out of the cohort, because they aren't exactly those of
+    the images; displacement, indentation and thinning come out smaller, as the phantom's nerve
+    can't be bent or dented at will, and it doesn't regrow after surgery. At the follow-up a
+    nerve that was decompressed has its vessel moved off and a pad of Teflon beside it.
+
+    The tree holds the raw scans with their sidecars, ``participants.tsv`` without the hidden
+    truth, ``code/columns.json`` (roles and outcomes, for `precisionpain.read_cohort` and the
+    command ``precisionpain run``), and ``derivatives/truth``. People are ``sub-S00001`` there and
+    ``S00001`` here. A scan takes one or two seconds and about 1 MB.
 
     Examples
     --------
@@ -116,11 +154,6 @@ def sample_tn(
     from .. import __version__
     from ..cohort import Cohort
 
-    if images:
-        raise MissingModalityError(
-            "this sample has tables only, no images",
-            remedy="use images=False, or fetch a public cohort that has scans",
-        )
     tables = _tables(
         n_subjects,
         random_state,
@@ -144,19 +177,19 @@ def sample_tn(
         "sources": SOURCES,
         "response_log_odds_at_effect_1": dict(RESPONSE_WEIGHTS),
     }
-    return Cohort(
-        tables["subjects"],
-        visits=tables["visits"],
-        assays={name: to_anndata(placed) for name, placed in tables["assays"].items()},
-        measurements=tables["measurements"],
-        columns=tn_columns(),
-        outcomes=tn_outcomes(),
-        schedule=SCHEDULE,
-        landmark=0.0,
-        name="sample_tn (synthetic)",
-        synthetic=True,
-        meta=meta,
-        provenance=[
+    parts: dict[str, Any] = {
+        "subjects": tables["subjects"],
+        "visits": tables["visits"],
+        "assays": {name: to_anndata(placed) for name, placed in tables["assays"].items()},
+        "measurements": tables["measurements"],
+        "columns": tn_columns(),
+        "outcomes": tn_outcomes(),
+        "schedule": SCHEDULE,
+        "landmark": 0.0,
+        "name": "sample_tn (synthetic)",
+        "synthetic": True,
+        "meta": meta,
+        "provenance": [
             {
                 "step": "simulate",
                 "table": "subjects",
@@ -165,7 +198,37 @@ def sample_tn(
                 "detail": f"sample_tn of precisionpain {__version__}, seed {int(random_state)}",
             }
         ],
-    )
+    }
+    if images or isinstance(images, Mapping):
+        options = images if isinstance(images, Mapping) else {}
+        parts = _with_scans(parts, options, root=root, n_jobs=n_jobs, progress=progress)
+    return Cohort(**parts)
+
+
+def _with_scans(parts: dict[str, Any], options: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+    """Return the parts of the cohort with scans, and the truth about them, beside them."""
+    from ..cohort import Cohort
+    from ._tn_images import add_scans
+
+    meta, measurements = parts["meta"], dict(parts["measurements"])
+    parameters = meta["generator"]["parameters"]
+    images, truth, about = add_scans(Cohort(**parts), parameters, options=options, **how)
+    # What was drawn was the plan of the nerves; what they are is known from now on.
+    del measurements["nerve_measures"]
+    entry = {
+        "step": "simulate",
+        "table": "images",
+        "column": None,
+        "n": about["scans"],
+        "detail": f"scans, labels and shares of labels, {about['bytes'] / 1e6:.0f} MB in "
+        f"{about['root']}",
+    }
+    return parts | {
+        "images": images,
+        "measurements": {**measurements, "nerve_truth": truth},
+        "meta": {**meta, "images": {**about, "options": dict(options)}},
+        "provenance": [*parts["provenance"], entry],
+    }
 
 
 def _tables(

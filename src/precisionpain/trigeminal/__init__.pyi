@@ -11,6 +11,11 @@ from .diffusion import side_differences as side_differences
 from .etiologies import classify_etiologies as classify_etiologies
 from .etiology_model import DEFINING_MEASURES as DEFINING_MEASURES
 from .etiology_model import etiology_model as etiology_model
+from .figures import plot_compression_3d as plot_compression_3d
+from .figures import plot_profile as plot_profile
+from .figures import plot_reformat as plot_reformat
+from .figures import plot_section as plot_section
+from .figures import view_compression_3d as view_compression_3d
 from .grading import sindou_grade as sindou_grade
 from .morphometry import EXTRA_MEASURES as EXTRA_MEASURES
 from .morphometry import INTERVAL_MEASURES as INTERVAL_MEASURES
@@ -21,6 +26,8 @@ from .morphometry import area_profile as area_profile
 from .morphometry import asymmetry as asymmetry
 from .morphometry import measure_compression as measure_compression
 from .morphometry import trace_nerves as trace_nerves
+from .nerve_features import NerveFeatures as NerveFeatures
+from .nerve_features import measure_nerves as measure_nerves
 from .nerve_table import NerveMeasures as NerveMeasures
 from .phantom import Cistern as Cistern
 from .phantom import simulate_cistern as simulate_cistern
