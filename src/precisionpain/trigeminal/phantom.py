@@ -129,7 +129,7 @@ class Cistern:
             what = "no vessel near"
             if own["vessel"] is not None:
                 what = (
-                    f"{own['vessel']} at {own['gap_mm']:.2f} mm, contact "
+                    f"{own['vessel']} at {round(own['gap_mm'], 2) + 0.0:.2f} mm, contact "
                     f"{own['contact_area_mm2']:.1f} mm², Sindou {own['sindou_grade']}"
                 )
             lines.append(

@@ -20,6 +20,8 @@ __all__ = ["Draw", "Geometry", "count_patches", "section_axes"]
 _N_THETA = 96
 _STEP_MM = 0.1
 _REACH_MM = 6.0  # a vessel farther than this is not reported
+# Of an overlap of two fitted walls the stiffer, the vessel's, gives way by this share.
+_YIELD = 0.15
 _PRESSED_MM = 0.8  # a dent is sought where the wall is this near to a vessel
 
 
@@ -72,7 +74,7 @@ class Geometry:
 
     @cached_property
     def _radius(self) -> np.ndarray:
-        """Wall radius; where the fitted walls of nerve and vessel overlap, halfway between."""
+        """Wall radius; where the fitted walls of nerve and vessel overlap, near the vessel's."""
         radius = self._plain.copy()
         middle, around = self._frames
         for vessel in self.vessels:
@@ -81,7 +83,7 @@ class Geometry:
             into = d < 0
             if not into.any():
                 continue
-            start, goal, way = radius[into], 0.5 * d[into], around[into]
+            start, goal, way = radius[into], _YIELD * d[into], around[into]
             foot = np.broadcast_to(middle[:, None, :], x.shape)[into]
             depth, r, step = d[into], start.copy(), 0.02
             for _ in range(4):
@@ -113,7 +115,11 @@ class Geometry:
         for vessel in self.vessels:
             d, s, theta = vessel.distance(x)
             further, _, _ = vessel.distance(x + step * around.reshape(-1, 3))
-            found = (d, (further - d) / step, s, theta)
+            # What overlapped before touches now, whatever rounding says.
+            plain = vessel.distance(
+                (middle[:, None, :] + self._plain[..., None] * around).reshape(-1, 3)
+            )[0]
+            found = (np.where(plain < 0, plain, d), (further - d) / step, s, theta)
             out.append(tuple(values.reshape(shape) for values in found))
         return out
 

@@ -1,0 +1,1 @@
+"""Behind the figures: input checks, sheets through the image, outlines, and meshes."""
