@@ -217,18 +217,20 @@ def _probabilities(data: np.ndarray, where: str) -> np.ndarray:
 
 def _check_agreement(labels: np.ndarray, shares: np.ndarray, where: str) -> None:
     """Refuse probabilities whose largest is seldom that of the label."""
-    some = labels > 0
-    if not some.any():
-        return
-    same = np.argmax(shares[some], axis=-1) == labels[some]
-    if same.mean() < _AGREEMENT:
-        raise FormatError(
-            f"the largest probability is that of the label in only {100 * same.mean():.0f}% of the "
-            "labelled voxels",
-            where=where,
-            remedy=f"put the volumes in the order {_NAMES}, and pass the labels and probabilities "
-            "of one segmentation",
-        )
+    best = np.argmax(shares, axis=-1)
+    for label in Label:
+        own = labels == label
+        if label == Label.BACKGROUND or not own.any():
+            continue
+        same = float(np.mean(best[own] == label))
+        if same < _AGREEMENT:
+            raise FormatError(
+                f"the largest probability is that of the label in only {100 * same:.0f}% of the "
+                f"voxels labelled {label.value} ({label.name.lower()})",
+                where=where,
+                remedy=f"put the volumes in the order {_NAMES}, and pass the labels and "
+                "probabilities of one segmentation",
+            )
 
 
 def _sizes(spacing: np.ndarray) -> str:

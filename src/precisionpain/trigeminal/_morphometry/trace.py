@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..anatomy import Label, Side
-from .geometry import Geometry
+from .geometry import Geometry, section_axes
 from .nerve import NerveFit, fit_nerve, fit_wall
 from .scan import Scan
 from .settings import MASK, SHARE, Weights
@@ -182,6 +182,12 @@ def _doubt(
             f"it is {fit.length:.1f} mm long and {width:.1f} mm wide, not the shape of a nerve: "
             "its measures mean little; segment the whole cisternal course"
         )
+    major, minor = section_axes(fit.wall.grid(s, theta), theta)
+    flat = float(np.median(1 - minor / major))
+    if flat > _FLATTEST:
+        flags.append(
+            f"its sections are flat as a sheet (flattening {flat:.2f}): look at the segmentation"
+        )
     near = np.flatnonzero(away.ravel() < 1.5 * fit.wall.scale)
     x = scan.world(np.column_stack(np.unravel_index(near, away.shape)).astype(float))
     place, _, _ = fit.wall.curve.project(x)
@@ -211,6 +217,7 @@ def _doubt(
 
 
 _WIDEST_MM2 = 20.0  # a diameter of 5 mm; published diameters are 2.6 ± 0.6 mm
+_FLATTEST = 0.8
 _MISFIT = 0.1  # share of a nerve's volume; phantoms stay below 0.03
 
 
