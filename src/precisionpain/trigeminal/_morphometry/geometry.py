@@ -44,6 +44,8 @@ class Geometry:
         The nerve.
     vessels : list of Vessel
         Vessels near it.
+    voxel_mm : float, default 0
+        Edge of a voxel: within it of the pons no wall is seen.
     bulge_noise : float, default 0
         Standard deviation that a bulge of the course has at least, mm.
 
@@ -55,8 +57,16 @@ class Geometry:
         Angles around the centreline.
     """
 
-    def __init__(self, nerve: NerveFit, vessels: list[Vessel], bulge_noise: float = 0.0) -> None:
-        self.nerve, self.vessels, self.bulge_noise = nerve, vessels, bulge_noise
+    def __init__(
+        self,
+        nerve: NerveFit,
+        vessels: list[Vessel],
+        *,
+        voxel_mm: float = 0.0,
+        bulge_noise: float = 0.0,
+    ) -> None:
+        self.nerve, self.vessels = nerve, vessels
+        self.voxel_mm, self.bulge_noise = voxel_mm, bulge_noise
         n = max(round(nerve.length / _STEP_MM), 20)
         self.s = np.linspace(0.0, nerve.length, n + 1)
         self.theta = np.arange(_N_THETA) * (2 * np.pi / _N_THETA)
@@ -68,9 +78,22 @@ class Geometry:
     # -- grids shared by the estimate and its draws ------------------------------------------
 
     @cached_property
+    def _seen(self) -> np.ndarray:
+        """How far the wall at each grid point was seen: 1, and 0 where the pons hides it."""
+        pons = self.nerve.pons
+        if pons is None or self.voxel_mm == 0:
+            return np.ones((len(self._s), _N_THETA))
+        middle, around = self._frames
+        tube = self.nerve.tube.grid(self._s, self.theta)
+        x = middle[:, None, :] + tube[..., None] * around
+        height = pons.distance(x.reshape(-1, 3)).reshape(tube.shape)
+        return np.clip(height / (0.9 * self.voxel_mm), 0, 1)
+
+    @cached_property
     def _plain(self) -> np.ndarray:
-        """Wall radius as fitted, mm."""
-        return self.nerve.wall.grid(self._s, self.theta)
+        """Wall radius as fitted; where the pons hides it that of the elliptical tube, mm."""
+        tube = self.nerve.tube.grid(self._s, self.theta)
+        return tube + self._seen * (self.nerve.wall.grid(self._s, self.theta) - tube)
 
     @cached_property
     def _radius(self) -> np.ndarray:
@@ -165,7 +188,9 @@ class Geometry:
         nerve = self.nerve
         radius = self._radius
         if draw is not None:
-            radius = radius + nerve.wall.grid(self._s, self.theta, draw.wall) - self._plain
+            wall = nerve.wall.grid(self._s, self.theta)
+            drawn = nerve.wall.grid(self._s, self.theta, draw.wall)
+            radius = radius + self._seen * (drawn - wall)
         pons = None if draw is None else draw.pons
         r = radius[self._first :]
         undented = nerve.tube.grid(self.s, self.theta, None if draw is None else draw.tube)

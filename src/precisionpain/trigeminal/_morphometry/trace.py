@@ -41,6 +41,10 @@ class Traced:
         Complete sentences.
     mask : bool
         Whether only a mask was there.
+    voxel_mm : float
+        Edge of the cube with a voxel's volume.
+    coarseness : float
+        Longest edge of a voxel over that: 1 for cubes.
     """
 
     fit: NerveFit
@@ -49,6 +53,7 @@ class Traced:
     flags: tuple[str, ...]
     mask: bool
     voxel_mm: float
+    coarseness: float
 
 
 def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced:
@@ -139,8 +144,16 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
     if not scan.size < fit.length < 60 or not np.isfinite(fit.wall.coefficients).all():
         raise Untraceable(_SHAPELESS)
     _doubt(roi, fit, vessels, away, flags)
-    geometry = Geometry(fit, vessels, weights.bulge * scan.size)
-    return Traced(fit, vessels, geometry, tuple(flags), scan.mask, scan.size)
+    geometry = Geometry(fit, vessels, voxel_mm=scan.size, bulge_noise=weights.bulge * scan.size)
+    return Traced(
+        fit,
+        vessels,
+        geometry,
+        tuple(flags),
+        scan.mask,
+        scan.size,
+        float(scan.spacing.max() / scan.size),
+    )
 
 
 _SHAPELESS = (

@@ -138,6 +138,7 @@ class Tube:
 
 
 _COARSE = 0.3  # standard deviation of a mask taken for partial volumes
+_STRIDE = 0.5  # of r0²/r² in one step
 _FLOOR = 0.02  # of r0²/r²: the wall never runs farther than 7 r0 from the centreline
 
 
@@ -298,6 +299,8 @@ def fit_tube(
             move = np.linalg.solve(
                 normal_matrix + ridge * np.eye(len(normal_matrix)), gradient
             ).reshape(coefficients.shape)
+            # Bounded, for beyond the floor of g there is no way back.
+            move *= min(1.0, _STRIDE / max(float(np.abs(move).max()), 1e-9))
             for halving in range(6):
                 tried = coefficients + move * 0.5**halving
                 tried_share, tried_slope = predict(tried)

@@ -101,7 +101,12 @@ def intervals(
             out[name] = (float(value), float(value))
             continue
         floor, factor = table[name]
-        half = factor * float(np.hypot(own[name], floor * unit_of(name, value, one.voxel_mm)))
+        # Intervals were calibrated on cubes; a long edge errs by more than the cube of its volume.
+        half = (
+            one.coarseness
+            * factor
+            * float(np.hypot(own[name], floor * unit_of(name, value, one.voxel_mm)))
+        )
         low, high = _LIMITS.get(name, (0.0, np.inf))
         out[name] = (max(value - half, low), min(value + half, high))
     return out
