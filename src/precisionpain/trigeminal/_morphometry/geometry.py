@@ -188,9 +188,9 @@ class Geometry:
         nerve = self.nerve
         radius = self._radius
         if draw is not None:
+            # Also where the pons hides the wall: there it is known least.
             wall = nerve.wall.grid(self._s, self.theta)
-            drawn = nerve.wall.grid(self._s, self.theta, draw.wall)
-            radius = radius + self._seen * (drawn - wall)
+            radius = radius + nerve.wall.grid(self._s, self.theta, draw.wall) - wall
         pons = None if draw is None else draw.pons
         r = radius[self._first :]
         undented = nerve.tube.grid(self.s, self.theta, None if draw is None else draw.tube)
