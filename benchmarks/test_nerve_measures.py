@@ -77,7 +77,7 @@ def main() -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         before, peak = (float(v) for v in done.stdout.split())
-        print(f"{kind}: {wall:.2f} s wall, {cpu:.2f} s CPU on one core, {wall / LIMIT_S:.2f} of "
+        print(f"{kind}: {wall:.2f} s wall, {cpu:.2f} s CPU, {wall / LIMIT_S:.2f} of "
               f"the limit of {LIMIT_S:g} s")  # fmt: skip
         print(f"  memory: {peak:.0f} MiB at the peak, {before:.0f} MiB of it before the call "
               f"(phantom and libraries); limit {LIMIT_MIB}")  # fmt: skip

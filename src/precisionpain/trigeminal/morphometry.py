@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -265,14 +266,21 @@ def _trace(
     from ._morphometry.trace import Untraceable, trace_side
 
     scan, _ = read_scan(labels, image, probabilities, max_spacing_mm=max_spacing_mm)
+
+    def one_side(side: Side) -> Traced | str:
+        try:
+            return trace_side(scan, side)
+        except Untraceable as error:
+            return str(error)
+
+    # Most of the work is in NumPy and SciPy, which let the other side go on meanwhile.
+    with ThreadPoolExecutor(len(SIDES)) as pool:
+        found = dict(zip(SIDES, pool.map(one_side, SIDES), strict=True))
     traced: dict[Side, Traced | None] = {}
     problems: dict[Side, str] = {}
-    for side in SIDES:
-        try:
-            one = trace_side(scan, side)
-        except Untraceable as error:
-            traced[side] = None
-            problems[side] = str(error)
+    for side, one in found.items():
+        if isinstance(one, str):
+            traced[side], problems[side] = None, one
             continue
         traced[side] = one
         if one.flags:
