@@ -63,6 +63,7 @@ SHORT = {
     "section the smallest of many uncertain sections is too small",
     ("contact_area_mm2", "0.5 mm", "mask"): "bias 4% instead of 3% over 8 nerves; -0.2 to -2.5% "
     "over 40",
+    ("contact_area_mm2", "0.4 x 0.4 x 1.0 mm", "mask"): "12.6% instead of 12% over 4 nerves",
     ("contact_area_0_mm2", "groove", "shares"): "40% too small: half of a floor that just touches "
     "is measured a hundredth of a millimetre apart",
 }

@@ -291,6 +291,8 @@ def fit_tube(
             steep = slope.reshape(n, m)
             told = weight * np.sum(steep**2, axis=1)
             near = np.flatnonzero(told > 1e-7 * told.max())
+            if len(near) == 0:  # no voxel lies at this wall: it stays as it is
+                break
             weighted = steep[near, :, None] * b_of[near]
             jacobian = np.matmul(weighted.transpose(0, 2, 1), f_of[near]).reshape(len(near), -1)
             gradient = jacobian.T @ pull[near] - penalty @ (coefficients - mean).ravel()
