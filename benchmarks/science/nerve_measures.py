@@ -5,7 +5,7 @@
     python benchmarks/science/nerve_measures.py --rotation 0 15 0
     python benchmarks/science/nerve_measures.py --calibrate        # intervals, seeds from 100
 
-Weights were chosen on seeds below 24, intervals calibrated on 100 to 179; accuracy and coverage
+Weights were chosen on seeds below 180, intervals calibrated on 100 to 179; accuracy and coverage
 are reported on seeds from 5000. All of it is synthetic.
 """
 

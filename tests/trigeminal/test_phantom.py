@@ -16,7 +16,8 @@ from precisionpain.trigeminal._phantom.raster import class_fractions, grid_of, s
 from precisionpain.trigeminal._phantom.shapes import Ellipsoid
 from precisionpain.trigeminal._phantom.surroundings import basilar_artery
 from precisionpain.trigeminal._phantom.tissue import Tissue
-from precisionpain.trigeminal._phantom.truth import TRUTH_COLUMNS, measure_side
+from precisionpain.trigeminal._phantom.truth import measure_side
+from precisionpain.trigeminal.morphometry import MEASURES
 from precisionpain.trigeminal.phantom import Cistern, simulate_cistern
 
 SIDES = ("left", "right")
@@ -114,7 +115,7 @@ def test_a_mirrored_anatomy_has_mirrored_truth_and_labels():
     left, right = drawn["left"], drawn["right"]
     mirror = np.array([-1.0, 1.0, 1.0])
     assert np.allclose(left[0].nerve.curve.points * mirror, right[0].nerve.curve.points)
-    for name in TRUTH_COLUMNS:
+    for name in MEASURES:
         if name in ("vessel", "n_contacts", "sindou_grade"):
             assert left[2][name] == right[2][name]
         else:
@@ -139,7 +140,7 @@ def test_what_was_drawn_is_recorded_in_plain_types(cistern):
     text = json.dumps(cistern.anatomy), json.dumps(cistern.scan)
     assert json.loads(text[0])["left"]["compression"] == "indented"
     assert "(synthetic)" in repr(cistern)
-    assert tuple(cistern.truth.columns[: len(TRUTH_COLUMNS)]) == TRUTH_COLUMNS
+    assert tuple(cistern.truth.columns[: len(MEASURES)]) == MEASURES
     assert cistern.truth.index.tolist() == list(SIDES)
     assert cistern.truth.index.name == "side"
 

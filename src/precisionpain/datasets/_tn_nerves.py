@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..trigeminal.morphometry import MEASURES
 from ._draw import beta_from, gamma_from, hide, stream
 from ._tn_people import missing_by_site, severity_bounds
 
-__all__ = ["NERVE_COLUMNS", "nerve_tables"]
-
-NERVE_COLUMNS = (
-    "volume_mm3", "length_mm", "mean_area_mm2", "min_area_mm2", "min_area_position_mm",
-    "flattening", "angle_deg", "gap_mm", "contact_area_mm2", "contact_length_mm",
-    "contact_position_mm", "n_contacts", "vessel", "vessel_diameter_mm", "crossing_angle_deg",
-    "displacement_mm", "indentation_mm", "area_loss_percent", "sindou_grade",
-)  # fmt: skip
+__all__ = ["nerve_tables"]
 
 # Published means and SDs: nerves of the painful side, of the other side, of controls.
 _VOLUME = ((65.8, 21.1), (77.9, 19.3), (74.7, 16.5))
@@ -213,7 +207,7 @@ def _graded(table: pd.DataFrame) -> pd.DataFrame:
         [3, 2, 1],
         0,
     )
-    return table.assign(sindou_grade=grade)[list(NERVE_COLUMNS)]
+    return table.assign(sindou_grade=grade)[list(MEASURES)]
 
 
 def _decompressed(

@@ -59,9 +59,6 @@ class _Around:
     vessel: np.ndarray
     barred: np.ndarray  # brainstem or the other nerve
 
-    def of(self, chosen: np.ndarray) -> _Around:
-        return _Around(*(getattr(self, f.name)[chosen] for f in dataclasses.fields(self)))
-
 
 def _around(scan: Scan, side: Side, away: np.ndarray, reach: float) -> tuple[_Around, np.ndarray]:
     """Return the voxels within reach of the nerve, and their flat indices."""

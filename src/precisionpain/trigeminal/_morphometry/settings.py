@@ -13,7 +13,7 @@ class Weights:
 
     Lengths are in units of the voxel's size or of the structure's radius, so that a scan
     with all lengths doubled gives doubled measures. The values were chosen on phantoms with
-    seeds below 100; accuracy is reported on others.
+    seeds below 180; accuracy is reported on others.
 
     Parameters
     ----------

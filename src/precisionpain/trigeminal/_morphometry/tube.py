@@ -43,15 +43,6 @@ class Voxels:
     axes: np.ndarray
     mask: bool
 
-    def of(self, chosen: np.ndarray) -> Voxels:
-        """Return some of the voxels."""
-        return dataclasses.replace(
-            self,
-            centres=self.centres[chosen],
-            share=self.share[chosen],
-            threshold=self.threshold[chosen],
-        )
-
 
 @dataclasses.dataclass(frozen=True)
 class Tube:

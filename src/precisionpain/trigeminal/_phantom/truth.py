@@ -9,38 +9,17 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from ..anatomy import SIDES
+from ..morphometry import MEASURES
 from .anatomy import Scene, SideParts
 from .contact import contact_of
 from .shapes import Array, Ellipsoid
 from .surface import Surface, surface_of
 from .vessels import Vessel
 
-__all__ = ["TRUTH_COLUMNS", "measure_scene", "measure_side"]
+__all__ = ["measure_scene", "measure_side"]
 
 MESH = 2e-3
 """Accuracy (mm) of lengths measured on the mesh of the surface."""
-
-TRUTH_COLUMNS = (
-    "volume_mm3",
-    "length_mm",
-    "mean_area_mm2",
-    "min_area_mm2",
-    "min_area_position_mm",
-    "flattening",
-    "angle_deg",
-    "gap_mm",
-    "contact_area_mm2",
-    "contact_length_mm",
-    "contact_position_mm",
-    "n_contacts",
-    "vessel",
-    "vessel_diameter_mm",
-    "crossing_angle_deg",
-    "displacement_mm",
-    "indentation_mm",
-    "area_loss_percent",
-    "sindou_grade",
-)
 
 
 def measure_scene(scene: Scene) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -101,7 +80,7 @@ def measure_side(
     truth["indentation_mm"] = _indentation(surface, pons)
     truth["area_loss_percent"] = float(100 * np.max(1 - area / undented))
     truth["sindou_grade"] = _sindou(truth)
-    return {name: truth[name] for name in TRUTH_COLUMNS} | extras, profile
+    return {name: truth[name] for name in MEASURES} | extras, profile
 
 
 def _mean(values: Array) -> float:
