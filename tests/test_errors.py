@@ -50,6 +50,7 @@ def test_travels_between_processes(kind, clone):
         (errors.GeometryError, ValueError),
         (errors.FormatError, ValueError),
         (errors.StorageError, OSError),
+        (errors.TrainingError, RuntimeError),
     ],
 )
 def test_each_kind_is_the_builtin_that_a_caller_would_guess(kind, builtin):

@@ -22,6 +22,7 @@ __all__ = [
     "PrecisionPainWarning",
     "SampleSizeWarning",
     "StorageError",
+    "TrainingError",
     "list_some",
 ]
 
@@ -96,6 +97,10 @@ class FormatError(PrecisionPainError, ValueError):
 
 class StorageError(PrecisionPainError, OSError):
     """Files that can't be written or read: permissions, space, checksums, downloads."""
+
+
+class TrainingError(PrecisionPainError, RuntimeError):
+    """A training of a network that can't begin, go on, or be taken up again."""
 
 
 class PrecisionPainWarning(UserWarning):

@@ -20,6 +20,7 @@ FLOORS = {
     "stats": 1,
     "plots": 2,
     "_plot_style": 1,
+    "_learning": 1,
     "imaging": 2,
     "cohort": 3,
     "proteomics": 4,

@@ -1,0 +1,1 @@
+"""The core of training networks: a loop that can be killed, weights without pickles, devices."""
