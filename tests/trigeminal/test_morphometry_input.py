@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from precisionpain.errors import DataWarning, FormatError, GeometryError, MissingModalityError
 from precisionpain.trigeminal.anatomy import Label
@@ -551,3 +552,14 @@ def test_vessel_out_of_reach() -> None:
     assert row["vessel"] is None
     assert np.isnan(row["gap_mm"])
     assert row["contact_area_mm2"] == row["n_contacts"] == row["sindou_grade"] == 0
+
+
+def test_noise_for_labels_is_refused_soon():
+    """A network that failed gives speckle; measuring it must not take minutes."""
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((6, 60, 44, 36)), (0, 1, 1, 1))
+    noise = nibabel.Nifti1Image(smooth.argmax(axis=0).astype(np.uint8), np.eye(4))
+    with pytest.warns(DataWarning, match="look at the segmentation"):
+        table = measure_compression(noise, intervals=False)
+    assert table["length_mm"].isna().all()
+    assert table["flags"].str.contains("look at the segmentation").all()

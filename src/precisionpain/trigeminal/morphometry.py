@@ -220,6 +220,7 @@ def trace_nerves(
     labels: Any,
     *,
     probabilities: Any = None,
+    predicted: bool = False,
     max_spacing_mm: float = 1.2,
 ) -> dict[Side, NerveTrace | None]:
     """Trace both nerves through a label image.
@@ -232,6 +233,8 @@ def trace_nerves(
     labels : path or nibabel image
         See `measure_compression`.
     probabilities : path or nibabel image, optional
+        See `measure_compression`.
+    predicted : bool, default False
         See `measure_compression`.
     max_spacing_mm : float, default 1.2
         See `measure_compression`.
@@ -253,19 +256,21 @@ def trace_nerves(
     >>> sorted(pp.trigeminal.trace_nerves(cistern.labels))
     ['left', 'right']
     """
-    traced, problems = _trace(labels, None, probabilities, max_spacing_mm)
+    traced, problems = _trace(labels, None, probabilities, predicted, max_spacing_mm)
     for side, problem in problems.items():
         warnings.warn(f"{side} nerve: {problem}", DataWarning, stacklevel=2)
     return {side: None if one is None else NerveTrace(one) for side, one in traced.items()}
 
 
 def _trace(
-    labels: Any, image: Any, probabilities: Any, max_spacing_mm: float
+    labels: Any, image: Any, probabilities: Any, predicted: bool, max_spacing_mm: float
 ) -> tuple[dict[Side, Traced | None], dict[Side, str]]:
     from ._morphometry.inputs import read_scan
     from ._morphometry.trace import Untraceable, trace_side
 
-    scan, _ = read_scan(labels, image, probabilities, max_spacing_mm=max_spacing_mm)
+    scan, _ = read_scan(
+        labels, image, probabilities, predicted=predicted, max_spacing_mm=max_spacing_mm
+    )
 
     def one_side(side: Side) -> Traced | str:
         try:
@@ -303,6 +308,7 @@ def measure_compression(
     image: Any = None,
     *,
     probabilities: Any = None,
+    predicted: bool = False,
     intervals: bool = True,
     max_spacing_mm: float = 1.2,
 ) -> pd.DataFrame:
@@ -323,6 +329,9 @@ def measure_compression(
     probabilities : path or nibabel image, optional
         4-D on the same grid, last axis in the order of `Label`: partial volumes, or the
         probabilities of a segmentation.
+    predicted : bool, default False
+        Whether `probabilities` are a network's estimate. The fit then trusts them less, and
+        intervals are those that held on phantoms that a network segmented.
     intervals : bool, default True
         Whether to add 95% intervals, ``<measure>_low`` and ``<measure>_high``. They hold for
         the surfaces given the labels; an error of the segmentation itself is not in them.
@@ -360,7 +369,7 @@ def measure_compression(
     >>> bool(abs(table.loc["left", "length_mm"] - cistern.truth.loc["left", "length_mm"]) < 0.3)
     True
     """
-    traced, problems = _trace(labels, image, probabilities, max_spacing_mm)
+    traced, problems = _trace(labels, image, probabilities, predicted, max_spacing_mm)
     for side, problem in problems.items():
         warnings.warn(f"{side} nerve: {problem}", DataWarning, stacklevel=2)
     rows = {}
@@ -394,6 +403,7 @@ def area_profile(
     labels: Any,
     *,
     probabilities: Any = None,
+    predicted: bool = False,
     bins: Sequence[float] = REZ_BINS,
     max_spacing_mm: float = 1.2,
 ) -> pd.DataFrame:
@@ -404,6 +414,8 @@ def area_profile(
     labels : path, nibabel image, or what `trace_nerves` returned
         See `measure_compression`.
     probabilities : path or nibabel image, optional
+        See `measure_compression`.
+    predicted : bool, default False
         See `measure_compression`.
     bins : sequence of float, default (0, 3, 5, 7)
         Edges of the bins of the root entry zone, mm; see `rez_bin`.
@@ -426,7 +438,9 @@ def area_profile(
     traces = (
         labels
         if isinstance(labels, Mapping)
-        else trace_nerves(labels, probabilities=probabilities, max_spacing_mm=max_spacing_mm)
+        else trace_nerves(
+            labels, probabilities=probabilities, predicted=predicted, max_spacing_mm=max_spacing_mm
+        )
     )
     parts = []
     for side, trace in traces.items():

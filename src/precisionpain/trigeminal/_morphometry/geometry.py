@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from ..grading import TOUCH_MM, sindou_grade
+from .dent import cut
 from .nerve import NerveFit
 from .vessels import Vessel
 
@@ -98,24 +99,8 @@ class Geometry:
     @cached_property
     def _radius(self) -> np.ndarray:
         """Wall radius; where the fitted walls of nerve and vessel overlap, near the vessel's."""
-        radius = self._plain.copy()
         middle, around = self._frames
-        for vessel in self.vessels:
-            x = middle[:, None, :] + radius[..., None] * around
-            d = vessel.distance(x.reshape(-1, 3))[0].reshape(radius.shape)
-            into = d < 0
-            if not into.any():
-                continue
-            start, goal, way = radius[into], _YIELD * d[into], around[into]
-            foot = np.broadcast_to(middle[:, None, :], x.shape)[into]
-            depth, r, step = d[into], start.copy(), 0.02
-            for _ in range(4):
-                back = vessel.distance(foot + (r - step)[:, None] * way)[0]
-                slope = np.clip((depth - back) / step, -1.0, -0.3)
-                r = np.clip(r + (goal - depth) / slope, 0.2 * start, start)
-                depth = vessel.distance(foot + r[:, None] * way)[0]
-            radius[into] = r
-        return radius
+        return cut(self._plain, middle, around, self.vessels, _YIELD)
 
     @cached_property
     def _frames(self) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ def read_scan(
     image: Any = None,
     probabilities: Any = None,
     *,
+    predicted: bool = False,
     max_spacing_mm: float = MAX_SPACING_MM,
 ) -> tuple[Scan, np.ndarray | None]:
     """Check a label image, and bring it and its companions into canonical axis order.
@@ -36,6 +37,8 @@ def read_scan(
         Intensities on the same grid.
     probabilities : path or nibabel image, optional
         4-D on the same grid; the last axis holds the labels in order.
+    predicted : bool, default False
+        Whether the probabilities are a network's estimate.
     max_spacing_mm : float
         Coarser voxels are refused.
 
@@ -101,7 +104,7 @@ def read_scan(
             where=where,
             remedy=f"expected the labels {_NAMES}",
         )
-    return Scan(values, shares, canonical.affine), intensities
+    return Scan(values, shares, canonical.affine, predicted), intensities
 
 
 def _open(source: Any, what: str) -> tuple[Any, str]:

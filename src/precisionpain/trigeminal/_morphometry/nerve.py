@@ -10,6 +10,7 @@ from scipy import ndimage
 from ..anatomy import Label, Side
 from .course import Course, fit_course
 from .curve import Curve, knots, smooth_curve
+from .dent import dented
 from .pons import PonsSurface, edge, fit_pons
 from .scan import Scan
 from .settings import Weights
@@ -236,7 +237,11 @@ def fit_wall(
     away: np.ndarray,
     threshold: np.ndarray | None = None,
 ) -> NerveFit:
-    """Fit the wall as it is: free to depart from the ellipse near vessels, and firm elsewhere.
+    """Fit the wall as it is.
+
+    It is drawn to the elliptical tube with the vessels cut out of it: what presses into a
+    nerve leaves its own shape, which a mask alone shows too blurred. From that it may depart
+    near vessels, and hardly elsewhere.
 
     Parameters
     ----------
@@ -285,7 +290,7 @@ def fit_wall(
         curve, voxels, radius=radius, low=low, high=end, order=_DENTED, spacing=spacing,
         taper=np.zeros(len(k)), stiffness=np.full(len(k), weights.dent_stiffness),
         roundness=(1 + k / 2.0) ** 2, noise=weights.noise * h if scan.mask else weights.noise,
-        rest=tube, firmness=np.where(free, weights.free, weights.firm),
+        rest=dented(tube, vessels, t, _DENTED), firmness=np.where(free, weights.free, weights.firm),
     )  # fmt: skip
     return dataclasses.replace(fit, wall=wall)
 

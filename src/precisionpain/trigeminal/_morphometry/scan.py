@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from ..anatomy import Label
 
-__all__ = ["Scan"]
+__all__ = ["Kind", "Scan"]
+
+Kind = Literal["mask", "share", "predicted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +27,14 @@ class Scan:
         Share of each label in each voxel; None when there is only the mask.
     affine : numpy.ndarray of shape (4, 4)
         Voxel to world, mm.
+    predicted : bool
+        Whether the shares are a network's estimate, which errs more than a measured one.
     """
 
     labels: np.ndarray
     shares: np.ndarray | None
     affine: np.ndarray
+    predicted: bool = False
 
     @property
     def axes(self) -> np.ndarray:
@@ -44,6 +50,13 @@ class Scan:
     def mask(self) -> bool:
         """Whether there are only masks."""
         return self.shares is None
+
+    @property
+    def kind(self) -> Kind:
+        """What the shares are."""
+        if self.shares is None:
+            return "mask"
+        return "predicted" if self.predicted else "share"
 
     @cached_property
     def voxel_volume(self) -> float:
@@ -77,4 +90,4 @@ class Scan:
         affine = self.affine.copy()
         affine[:3, 3] = self.world(np.array([[b.start for b in box]], dtype=float))[0]
         shares = None if self.shares is None else self.shares[box]
-        return Scan(self.labels[box], shares, affine), box
+        return Scan(self.labels[box], shares, affine, self.predicted), box

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-__all__ = ["MASK", "SHARE", "Weights"]
+__all__ = ["WEIGHTS", "Weights"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Weights:
     centring : float
         Inverse variance of the middle's offset within a fit.
     free, firm : float
-        Inverse variance of the wall's departure from the ellipse, near a vessel and elsewhere.
+        Inverse variance of the wall's departure from the ellipse that vessels press into, near a
+        vessel and elsewhere.
     dent_stiffness : float
         Inverse variance of its second derivative along the nerve.
     knots, dent_knots : float
@@ -65,5 +66,10 @@ class Weights:
     turns: int = 4
 
 
-SHARE = Weights(noise=0.03, free=5.0)
-MASK = Weights(noise=0.07, stiffness=4000.0, firm=4000.0, bulge=0.15)
+WEIGHTS = {
+    "share": Weights(noise=0.03, free=5.0),
+    "mask": Weights(noise=0.07, stiffness=4000.0, free=500.0, firm=4000.0, bulge=0.15),
+    # A network's shares are as smooth as true ones, but err by as much as the network does.
+    "predicted": Weights(noise=0.1, stiffness=4000.0, free=500.0, firm=4000.0, bulge=0.15),
+}
+"""By what the fits are made to: measured shares, a mask, or shares that a network estimates."""

@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from ..anatomy import Label, Side
 from .geometry import Geometry, section_axes
 from .nerve import NerveFit, fit_nerve, fit_wall
-from .scan import Scan
-from .settings import MASK, SHARE, Weights
-from .vessels import Vessel, fit_vessels, mask_threshold, tube_share
+from .scan import Kind, Scan
+from .settings import WEIGHTS, Weights
+from .vessels import Crowded, Vessel, fit_vessels, mask_threshold, tube_share
 
 __all__ = ["Traced", "Untraceable", "trace_side"]
 
@@ -39,8 +39,8 @@ class Traced:
         Of both.
     flags : tuple of str
         Complete sentences.
-    mask : bool
-        Whether only a mask was there.
+    kind : {"mask", "share", "predicted"}
+        What the fits were made to.
     voxel_mm : float
         Edge of the cube with a voxel's volume.
     coarseness : float
@@ -51,7 +51,7 @@ class Traced:
     vessels: list[Vessel]
     geometry: Geometry
     flags: tuple[str, ...]
-    mask: bool
+    kind: Kind
     voxel_mm: float
     coarseness: float
 
@@ -77,7 +77,7 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
     Untraceable
         When there is no nerve, or too little of it.
     """
-    weights = weights or (MASK if scan.mask else SHARE)
+    weights = weights or WEIGHTS[scan.kind]
     label = Label.nerve(side)
     whole = scan.labels == label
     if not whole.any():
@@ -139,6 +139,8 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
             threshold = _thresholds(roi, fit, vessels, away)
             vessels = fit_vessels(roi, away, weights, threshold=threshold, start=vessels)
             fit = fit_wall(roi, fit, vessels, weights, away, threshold)
+    except Crowded as error:
+        raise Untraceable(str(error)) from error
     except (np.linalg.LinAlgError, ValueError, IndexError, ZeroDivisionError) as error:
         raise Untraceable(_SHAPELESS) from error
     if not scan.size < fit.length < 60 or not np.isfinite(fit.wall.coefficients).all():
@@ -150,7 +152,7 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
         vessels,
         geometry,
         tuple(flags),
-        scan.mask,
+        scan.kind,
         scan.size,
         float(scan.spacing.max() / scan.size),
     )
@@ -174,7 +176,7 @@ def _without(scan: Scan, label: Label, dropped: np.ndarray) -> Scan:
         shares = shares.copy()
         shares[rim, Label.BACKGROUND] += shares[rim, label]
         shares[rim, label] = 0
-    return Scan(labels, shares, scan.affine)
+    return dataclasses.replace(scan, labels=labels, shares=shares)
 
 
 def _doubt(

@@ -157,7 +157,7 @@ def fit_tube(
     stiffness: np.ndarray,
     roundness: np.ndarray,
     noise: float,
-    rest: Tube | None = None,
+    rest: np.ndarray | None = None,
     firmness: np.ndarray | None = None,
     n_sub: int = 2,
     iterations: int = 12,
@@ -184,8 +184,8 @@ def fit_tube(
     noise : float
         For partial volumes, their standard deviation; for a mask, the uncertainty of its edge
         in mm.
-    rest : Tube, optional
-        A tube that the wall is drawn to, instead of a circle of any radius.
+    rest : numpy.ndarray of shape (n_splines, 2 · order + 1), optional
+        Coefficients that the wall is drawn to, instead of a circle of any radius.
     firmness : numpy.ndarray of shape (n_splines,), optional
         Factor of `roundness` along s.
     n_sub : int, default 2
@@ -224,12 +224,11 @@ def fit_tube(
     n, m = len(voxels.share), len(parts)
     width = whole.reshape(n, m).mean(axis=1)
 
-    mean = np.zeros((n_splines, n_harmonics))
-    mean[:, 0] = 1.0
-    if rest is not None:
-        inner = np.linspace(low, high, 4 * n_splines)
-        known = basis(inner, rest.knots) @ rest.coefficients * (radius / rest.scale) ** 2
-        mean[:, : known.shape[1]] = np.linalg.lstsq(basis(inner, t), known, rcond=None)[0]
+    if rest is None:
+        mean = np.zeros((n_splines, n_harmonics))
+        mean[:, 0] = 1.0
+    else:
+        mean = rest
     coefficients = mean.copy()
     if voxels.mask:
         # Outside a convex wall lie more voxels than inside; unweighted they would push it in.

@@ -88,7 +88,7 @@ def intervals(
     names : tuple of str
         Which.
     """
-    table = CALIBRATION["mask" if one.mask else "share"]
+    table = CALIBRATION[one.kind]
     own = spread(one, names)
     gap = row["gap_mm"]
     clear = not gap <= _CLEAR_MM

@@ -15,10 +15,16 @@ from .scan import Scan
 from .settings import Weights
 from .tube import Tube, Voxels, fit_tube
 
-__all__ = ["Vessel", "fit_vessels", "mask_threshold", "paths", "tube_share"]
+__all__ = ["Crowded", "Vessel", "fit_vessels", "mask_threshold", "paths", "tube_share"]
 
 
 _REACH_MM = 6.0  # vessels farther from the nerve are not traced
+_MOST_PIECES = 24  # a nerve has one to five near it; noise has hundreds
+_MOST_CRUMBS = 3000
+
+
+class Crowded(ValueError):
+    """More pieces of vessels near a nerve than any anatomy has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +207,16 @@ def _pieces(
                     high=along[high - 1],
                 )
                 pieces.append((curve, radius))
+    _check_crowd(len(pieces))
     return pieces
+
+
+def _check_crowd(n: int) -> None:
+    if n > _MOST_PIECES:
+        raise Crowded(
+            f"the vessel labels near the nerve are in {n} pieces or more, expected a few: look at "
+            "the segmentation, and remove what is noise"
+        )
 
 
 def _branches(
@@ -223,9 +238,13 @@ def _branches(
     rows, m = ndimage.label(ndimage.binary_dilation(crumbs, np.ones((3, 3, 3)), 2))
     for row in range(1, m + 1):
         voxels = np.argwhere(crumbs & (rows == row))
+        if len(voxels) > _MOST_CRUMBS:
+            _check_crowd(len(voxels))
         if len(voxels) >= 4 and near[tuple(voxels.T)].min() <= _REACH_MM:
             found.append((voxels, [_longest_way(voxels, scan.spacing)]))
-    for part in index[np.asarray(close, dtype=bool) & ~np.asarray(thin, dtype=bool)]:
+    thick = index[np.asarray(close, dtype=bool) & ~np.asarray(thin, dtype=bool)]
+    _check_crowd(len(thick))
+    for part in thick:
         here = parts == part
         box = ndimage.find_objects(here.astype(np.int8))[0]
         offset = np.array([b.start for b in box])
