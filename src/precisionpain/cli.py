@@ -1,4 +1,4 @@
-"""The command ``precisionpain``: fetch, show and sample cohorts, and run the main job."""
+"""The command ``precisionpain``: cohorts and the main job, and single scans."""
 
 from __future__ import annotations
 
@@ -134,6 +134,37 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("cohort", metavar="COHORT", help=_COHORT)
     show.add_argument("--columns", metavar="YAML", help="column map of a table or BIDS root")
     show.set_defaults(run=_show)
+
+    segment = commands.add_parser(
+        "segment",
+        parents=[common],
+        help="label the trigeminal nerves in a scan, and measure them",
+        description="Label brainstem, trigeminal nerves and vessels in thin-slice scans (heavily "
+        "T2-weighted: CISS, FIESTA, SPACE), and measure both nerves and their contact with "
+        "vessels. Research use only.",
+        epilog="Of sub-01_T2w.nii.gz it writes sub-01_dseg.nii.gz (labels), "
+        "sub-01_probseg.nii.gz (probabilities), sub-01_measures.csv and .json, and pictures "
+        "(.png): the profiles of area, both nerves in the scan along their course and across, "
+        "and the scene in 3-D. All of them are written, or none.",
+    )
+    segment.add_argument("images", nargs="+", metavar="IMAGE", help="3-D scan (.nii.gz)")
+    segment.add_argument("--out", required=True, metavar="DIR", help="folder for the files")
+    segment.add_argument(
+        "--angio", metavar="IMAGE",
+        help="angiogram of the same head, for a segmenter that takes one as second channel",
+    )  # fmt: skip
+    segment.add_argument(
+        "--weights", metavar="DIR", help="saved segmenter (default: the one of the package)"
+    )
+    segment.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)"
+    )
+    segment.add_argument(
+        "--intervals", action=argparse.BooleanOptionalAction, default=True,
+        help="95%% intervals of the measures (default: with)",
+    )  # fmt: skip
+    segment.add_argument("--force", action="store_true", help="replace files of an earlier run")
+    segment.set_defaults(run=_segment)
     return parser
 
 
@@ -199,6 +230,42 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     print(_open(arguments.cohort, arguments.columns))
+
+
+def _segment(arguments: argparse.Namespace) -> None:
+    from .trigeminal._scan import job as scans
+
+    jobs = scans.plan(arguments.images, arguments.out, angio=arguments.angio, force=arguments.force)
+    failed: dict[str, PrecisionPainError] = {}
+    ready = []
+    for job in jobs:  # before the work begins
+        try:
+            job.check()
+            ready.append(job)
+        except PrecisionPainError as error:
+            failed[str(job.image)] = error
+    if ready:
+        segmenter, weights = scans.load_segmenter(arguments.weights, device=arguments.device)
+    for number, job in enumerate(ready, start=1):
+        if sys.stderr.isatty():
+            print(f"{job.name} ({number} of {len(ready)}) ...", file=sys.stderr)
+        try:
+            print(job.run(segmenter, weights, intervals=arguments.intervals), end="\n\n")
+        except PrecisionPainError as error:
+            failed[str(job.image)] = error
+    if len(failed) < len(jobs):
+        notes = [scans.GIVEN_LABELS] if arguments.intervals else []
+        print(f"Segmenter: {weights}")
+        print("\n".join(f"{note[0].upper()}{note[1:]}." for note in [*notes, scans.RESEARCH]))
+    if failed:
+        first = next(iter(failed.values()))
+        if len(jobs) == 1:
+            raise first
+        each = "".join(
+            f"\n  {error}" if error.where == image else f"\n  {image}: {error}"
+            for image, error in failed.items()
+        )
+        raise PrecisionPainError(f"{len(failed)} of {len(jobs)} images failed:{each}") from first
 
 
 # --- opening a cohort --------------------------------------------------------------------

@@ -29,6 +29,7 @@ from precisionpain.trigeminal.morphometry import (
     measure_compression,
 )
 from precisionpain.trigeminal.nerve_features import NerveFeatures, measure_nerves
+from precisionpain.trigeminal.segmentation import Segmentation
 
 QUIET = {"progress": False}
 
@@ -310,6 +311,39 @@ def test_a_segmenter_labels_the_scans(study, cisterns, quick):
     assert table.loc[("p1", "preop", "left"), "volume_mm3"] == voxels(cisterns[1], "left")
     assert features.failures_[["subject_id", "error", "message"]].values.tolist() == [
         ["p2", "RuntimeError", "out of memory"]
+    ]
+
+
+class Sure(Known):
+    """Says how sure it is as well."""
+
+    def segment(self, image):
+        (cistern,) = (c for c in self.cisterns if c.labels is self.predict(image))
+        flags = ("the scan is dark", "no vein was found")
+        return Segmentation(cistern.labels, cistern.fractions, cistern.labels, flags, None)
+
+
+def test_probabilities_of_a_segmenter_are_measured_and_its_flags_kept(
+    study, cisterns, quick, monkeypatch
+):
+    count, asked = nerve_features.measure_compression, []
+
+    def measure(labels, image=None, *, probabilities, **options):
+        asked.append(probabilities)
+        return count(labels, image, **options).assign(flags=["cut", ""])
+
+    monkeypatch.setattr(nerve_features, "measure_compression", measure)
+    study.put("p1", "preop", "T2w", cisterns[3].image)
+    found = {}
+    for kind in (Known, Sure):
+        features = NerveFeatures(segmenter=kind([cisterns[1], cisterns[3]]), **QUIET)
+        found[kind] = features.fit_transform(study.cohort("p1"))
+    assert asked == [None, cisterns[3].fractions]
+    assert found[Known]["flags"].tolist() == ["cut", ""]
+    said = "the scan is dark; no vein was found"
+    assert found[Sure]["flags"].tolist() == [f"cut; {said}", said]
+    assert found[Sure]["volume_mm3"].tolist() == [
+        voxels(cisterns[3], side) for side in ("left", "right")
     ]
 
 

@@ -1,3 +1,5 @@
+from ._segmentation.baseline import ThresholdSegmenter as ThresholdSegmenter
+from ._segmentation.simulation import SimulatedCisterns as SimulatedCisterns
 from .anatomy import REZ_BINS as REZ_BINS
 from .anatomy import SIDES as SIDES
 from .anatomy import Label as Label
@@ -31,3 +33,7 @@ from .nerve_features import measure_nerves as measure_nerves
 from .nerve_table import NerveMeasures as NerveMeasures
 from .phantom import Cistern as Cistern
 from .phantom import simulate_cistern as simulate_cistern
+from .segmentation import Segmentation as Segmentation
+from .segmentation import TrigeminalSegmenter as TrigeminalSegmenter
+from .segmentation_metrics import evaluate_segmentation as evaluate_segmentation
+from .segmentation_metrics import summarize_segmentation as summarize_segmentation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,9 @@ class Scans:
 
 Key = tuple[str, str | None, int | None]
 
-_ROLES = {"labels": "label image", "probabilities": "probability image", "image": "image"}
+_ROLES = collections.defaultdict(
+    lambda: "image", labels="label image", probabilities="probability image"
+)
 
 
 def find_scans(
@@ -93,6 +96,7 @@ def find_scans(
     visit: str | Sequence[str] | None,
     run: int | None,
     entities: Mapping[str, Any],
+    channels: Sequence[str] = (),
 ) -> Scans:
     """Find the files of every scan.
 
@@ -113,6 +117,8 @@ def find_scans(
         Which run; images without one count as well.
     entities : mapping
         Further columns of the images and their values.
+    channels : sequence of str, default ()
+        Contrasts of raw images that go with the labels, roles "channel_0", "channel_1"…
 
     Returns
     -------
@@ -131,12 +137,17 @@ def find_scans(
     contrasts = {source: image if labels is None else labels}
     if probabilities is not None:
         contrasts["probabilities"] = probabilities
+    contrasts |= {f"channel_{k}": contrast for k, contrast in enumerate(channels)}
     rows = {}
     for role, contrast in contrasts.items():
         found = raw if role == "image" else images[images["contrast"] == contrast]
+        wanted = dict(entities)
+        if role.startswith("channel") and "derivative" in found:
+            found = found[found["derivative"].isna()]
+            wanted.pop("derivative", None)
         if found.empty:
             raise _absent(cohort, contrast, role)
-        rows[role] = _with_entities(found, entities)
+        rows[role] = _with_entities(found, wanted)
     files = {role: _by_key(table) for role, table in rows.items()}
 
     ready: list[dict[str, Any]] = []
@@ -188,7 +199,7 @@ def _chosen(
 def _absent(cohort: Cohort, contrast: str, role: str) -> MissingModalityError:
     known = sorted(cohort.images["contrast"].dropna().unique())
     remedy = f"contrasts are {list_some(known, 12) or 'none'}"
-    if role != "image":
+    if role in ("labels", "probabilities"):
         remedy += "; read derivatives of a BIDS tree with read_cohort(root, derivatives=True)"
     if role == "labels":
         remedy += ", name the contrast of the label images, or give a segmenter"

@@ -5,43 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort, map_subjects
 from ..errors import DataWarning, FormatError, list_some
 from ._nerve_scans import KEYS, Scans, find_scans
+from ._segmenters import (
+    Portable,
+    Segmenter,
+    add_flags,
+    flag_known_people,
+    further_channels,
+    label_scan,
+    portable,
+)
 from .anatomy import SIDES
 from .morphometry import EXTRA_MEASURES, INTERVAL_MEASURES, MEASURES, measure_compression
 
 if TYPE_CHECKING:
-    from nibabel.spatialimages import SpatialImage
-
     from ..cohort import Subject
 
 __all__ = ["NerveFeatures", "Segmenter", "measure_nerves"]
-
-
-class Segmenter(Protocol):
-    """What labels a scan: anything with this method."""
-
-    def predict(self, image: SpatialImage) -> SpatialImage:
-        """Label a scan.
-
-        Parameters
-        ----------
-        image : nibabel image
-            The scan.
-
-        Returns
-        -------
-        nibabel image
-            On the same grid, with the values of `Label`.
-        """
 
 
 class NerveFeatures(TransformerMixin, BaseEstimator):
@@ -65,8 +54,10 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
     image : str, default "T2w"
         Contrast of the scans themselves. One without a label image is listed as a failure.
     segmenter : Segmenter, optional
-        Labels each scan by its method ``predict``; label images in the cohort are then not
-        read.
+        Labels each scan by its method ``segment`` or else ``predict``; label images in the
+        cohort are then not read. It has been fitted before, and clones of these features share
+        it. Where it has several ``channels``, `image` is the first, and the others are the
+        contrasts that it names.
     visit : str or sequence of str, optional
         Which visits; by default all.
     run : int, optional
@@ -160,6 +151,8 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
         ------
         FormatError
             When `X` isn't a cohort of subjects, or the settings contradict each other.
+        sklearn.exceptions.NotFittedError
+            When the segmenter isn't fitted.
         MissingModalityError
             When the cohort has none of the images, or no such visit or column.
         """
@@ -180,7 +173,9 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
         pandas.DataFrame
             One row per nerve: index ``subject_id``, ``visit``, ``side`` (and ``run`` before it
             where images have runs); columns as `measure_compression` returns them. A scan
-            that failed has no row, a nerve that its label image lacks has missing values.
+            that failed has no row, a nerve that its label image lacks has missing values. The
+            flags of a segmenter stand in the rows of both nerves, and so does that it learned
+            from scans of this very person.
 
         Raises
         ------
@@ -189,9 +184,10 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "feature_names_")
         scans = self._scans(X)
-        table, failures = self._measured(scans)
+        measured, failures = self._measured(scans)
         keys = ["subject_id", "visit", *(["run"] if scans.has_runs else []), "side"]
         self.failures_ = failures
+        table = flag_known_people(measured, self.segmenter)
         return table[[*keys, *self.feature_names_]].set_index(keys)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -209,6 +205,13 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "feature_names_")
         return np.array(self.feature_names_, dtype=object)
 
+    def __sklearn_clone__(self) -> Self:
+        """Share the segmenter, which a usual clone would make one that has learned nothing."""
+        parameters = self.get_params(deep=False)
+        segmenter = parameters.pop("segmenter")
+        copies = {name: clone(value, safe=False) for name, value in parameters.items()}
+        return type(self)(**copies, segmenter=segmenter)
+
     def _names(self) -> list[str]:
         ends = [f"{name}_{end}" for name in INTERVAL_MEASURES for end in ("low", "high")]
         return [*MEASURES, *EXTRA_MEASURES, *(ends if self.intervals else []), "flags"]
@@ -222,6 +225,8 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
                 raise FormatError(
                     f"a segmenter has a method predict, found {type(self.segmenter).__name__}"
                 )
+            if isinstance(self.segmenter, BaseEstimator):
+                check_is_fitted(self.segmenter)
             if self.probabilities is not None:
                 raise FormatError(
                     "probabilities in the cohort don't belong to what a segmenter labels anew",
@@ -235,6 +240,7 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
             visit=self.visit,
             run=self.run,
             entities=self.entities or {},
+            channels=further_channels(self.segmenter),
         )
 
     def _measured(self, scans: Scans) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -245,7 +251,7 @@ class NerveFeatures(TransformerMixin, BaseEstimator):
             scans.cohort,
             _measure_scan,
             kwargs={
-                "segmenter": self.segmenter,
+                "segmenter": portable(self.segmenter),
                 "intervals": self.intervals,
                 "max_spacing_mm": self.max_spacing_mm,
                 # What is kept in a checkpoint was measured by this version.
@@ -350,7 +356,7 @@ def measure_nerves(cohort: Cohort, *, table: str = "nerve_measures", **options: 
 def _measure_scan(
     scan: Subject,
     *,
-    segmenter: Segmenter | None,
+    segmenter: Segmenter | Portable | None,
     intervals: bool,
     max_spacing_mm: float,
     version: str,
@@ -358,19 +364,24 @@ def _measure_scan(
     """Measure one scan; `version` only tells results in a checkpoint apart."""
     roles = set(scan.images["contrast"])
     image = None
+    flags: Sequence[str] = ()
     if segmenter is None:
         labels = scan.image("labels")
+        shares = scan.image("probabilities") if "probabilities" in roles else None
     else:
+        used = segmenter.segmenter if isinstance(segmenter, Portable) else segmenter
         image = scan.image("image")
-        labels = segmenter.predict(image)
+        more = [scan.image(f"channel_{k}") for k in range(len(further_channels(used)))]
+        labels, shares, flags = label_scan(used, [image, *more] if more else image)
     with warnings.catch_warnings():
         # They are in the column `flags`.
         warnings.simplefilter("ignore", DataWarning)
         table = measure_compression(
             labels,
             image,
-            probabilities=scan.image("probabilities") if "probabilities" in roles else None,
+            probabilities=shares,
+            predicted=segmenter is not None,
             intervals=intervals,
             max_spacing_mm=max_spacing_mm,
         )
-    return table.reset_index()
+    return add_flags(table, flags).reset_index()

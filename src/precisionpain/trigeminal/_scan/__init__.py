@@ -1,0 +1,1 @@
+"""One scan on disk, segmented and measured: parts of the command ``segment``."""

@@ -1,0 +1,113 @@
+"""Losses that accept soft targets: a voxel that is half nerve asks for one half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import FormatError, list_some
+
+__all__ = ["LOSSES", "build_loss", "soft_dice"]
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+def soft_dice(probability: Tensor, target: Tensor) -> Tensor:
+    """Return 1 - Dice of every foreground class, mean over those that the batch has.
+
+    The form by absolute differences, unlike the product form, is least where the probability
+    is the soft target itself (Wang et al., MICCAI 2023, Dice semimetric losses); for hard
+    targets both are the same.
+
+    Parameters
+    ----------
+    probability, target : torch.Tensor of shape (n, classes, x, y, z)
+        The first class is background, and left out.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar.
+    """
+    axes = (0, 2, 3, 4)
+    p, g = probability[:, 1:], target[:, 1:]
+    total = p.sum(axes) + g.sum(axes)
+    dice = (total - (p - g).abs().sum(axes)) / (total + 1e-3)
+    there = g.sum(axes) > 0.5
+    # A class that the batch lacks has no Dice; cross-entropy looks after its false alarms.
+    return 1 - dice[there].mean() if bool(there.any()) else p.sum() * 0.0
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return -(target * logits.log_softmax(1)).sum(1).mean()
+
+
+def _boundary(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the disagreement near the border of each class, as a share of the border."""
+    p, g = probability[:, 1:], target[:, 1:]
+    wide = torch.nn.functional.max_pool3d(g, 3, 1, 1)
+    narrow = -torch.nn.functional.max_pool3d(-g, 3, 1, 1)
+    border = (wide - narrow).clamp(0, 1)
+    return ((p - g).abs() * border).sum() / (border.sum() + 1.0)
+
+
+def _centreline(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the soft clDice loss of the tubes (Shit et al., CVPR 2021), brainstem left out."""
+    from monai.losses.cldice import soft_skel
+
+    p, g = probability[:, 2:], target[:, 2:]
+    axes = (2, 3, 4)
+    skeleton_p, skeleton_g = soft_skel(p, 3), soft_skel(g, 3)
+    precision = ((skeleton_p * g).sum(axes) + 1) / (skeleton_p.sum(axes) + 1)
+    recall = ((skeleton_g * p).sum(axes) + 1) / (skeleton_g.sum(axes) + 1)
+    return (1 - 2 * precision * recall / (precision + recall)).mean()
+
+
+# Name to the weights of Dice, cross-entropy, and a third term.
+LOSSES: dict[str, tuple[float, float, tuple[float, Any] | None]] = {
+    "cross_entropy": (0.0, 1.0, None),
+    "dice": (1.0, 0.0, None),
+    "dice_ce": (1.0, 1.0, None),
+    "dice_ce_cldice": (1.0, 1.0, (0.3, _centreline)),
+    "dice_ce_boundary": (1.0, 1.0, (0.5, _boundary)),
+}
+
+
+def build_loss(name: str) -> Loss:
+    """Return a loss of logits and (soft) targets by name.
+
+    Parameters
+    ----------
+    name : {"cross_entropy", "dice", "dice_ce", "dice_ce_cldice", "dice_ce_boundary"}
+        Which.
+
+    Returns
+    -------
+    callable
+        Of logits and target, both (n, classes, x, y, z); returns the loss and the numbers to
+        log.
+
+    Raises
+    ------
+    FormatError
+        For an unknown name.
+    """
+    if name not in LOSSES:
+        raise FormatError(
+            f"unknown loss {name!r}", where="loss", remedy=f"known are {list_some(LOSSES)}"
+        )
+    of_dice, of_entropy, third = LOSSES[name]
+
+    def loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = logits.float()
+        probability = logits.softmax(1)
+        dice = soft_dice(probability, target)
+        total = of_dice * dice + of_entropy * _cross_entropy(logits, target)
+        if third is not None:
+            total = total + third[0] * third[1](probability, target)
+        return total, {"dice": 1 - dice.detach()}
+
+    return loss

@@ -1,0 +1,218 @@
+"""Scans to learn from that nobody had to annotate: phantoms under many looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit
+
+from ...errors import FormatError
+from .._phantom.anatomy import sample_scene
+from .._phantom.appearance import draw_options, render
+from .._phantom.levels import blood_states, draw_levels
+from .._phantom.parameters import read_overrides
+from .._phantom.raster import class_fractions, grid_of
+from .._phantom.tissue import LABEL_OF, Tissue
+from ..anatomy import Label
+from .grids import Grid, normalise, resample
+
+__all__ = ["SimulatedCisterns"]
+
+Array = NDArray[Any]
+
+# What may lie about in the cistern of a patient and isn't asked for.
+_CLUTTER = (Tissue.BONE, Tissue.TUMOUR, Tissue.CAVE, Tissue.CN78, Tissue.TEFLON)
+_CLEARANCE_MM = 2.0
+
+
+class SimulatedCisterns:
+    """Phantoms of the cistern with randomised contrast, resolution, noise and surroundings.
+
+    Anatomies are drawn once and kept as tissue fractions; every `draw` scans one of them
+    anew. Everything is synthetic. The looks are wider than those of a good scan: levels of
+    each tissue off by 20%, thick slices along any axis, noise to an SNR of 10, bias, bands,
+    motion, ghosts, blur, and clutter where a real head has bone, cerebellum and other nerves.
+
+    Parameters
+    ----------
+    n_scans : int, default 160
+        Anatomies.
+    random_state : int, default 0
+        Their seed. The phantom of `simulate_cistern` with the same number is another one.
+    spacing_mm : float, default 0.5
+        Voxel size of what is drawn.
+    contrasts : sequence of sequences of str, default (("ciss", "space"),)
+        For each channel the kinds of scan that it may be.
+    n_jobs : int, optional
+        Processes that draw the anatomies, as joblib takes it.
+
+    Examples
+    --------
+    >>> scans = SimulatedCisterns(1, spacing_mm=1.5)
+    >>> image, target = scans.draw(0, np.random.default_rng(0), classes=[(0,), (2, 3)])
+    >>> image.shape[1:] == target.shape[1:], target.shape[0]
+    (True, 2)
+    """
+
+    def __init__(
+        self,
+        n_scans: int = 160,
+        random_state: int = 0,
+        *,
+        spacing_mm: float = 0.5,
+        contrasts: Sequence[Sequence[str]] = (("ciss", "space"),),
+        n_jobs: int | None = None,
+    ) -> None:
+        if n_scans < 1:
+            raise FormatError(f"expected at least one anatomy, found n_scans={n_scans}")
+        from joblib import Parallel, delayed
+
+        self.n_scans = n_scans
+        self.random_state = random_state
+        self.spacing_mm = spacing_mm
+        self.contrasts = tuple(tuple(kinds) for kinds in contrasts)
+        seeds = np.random.SeedSequence([_STREAM, random_state]).spawn(n_scans)
+        self._anatomies: list[tuple[Array, Array]] = Parallel(n_jobs=n_jobs)(
+            delayed(_anatomy)(seed, spacing_mm) for seed in seeds
+        )
+
+    def __len__(self) -> int:
+        return self.n_scans
+
+    @property
+    def subject_ids(self) -> list[str]:
+        """Names of the anatomies."""
+        return [f"simulated-{self.random_state}-{i}" for i in range(self.n_scans)]
+
+    @property
+    def grids(self) -> list[Grid]:
+        """Where the voxels of each anatomy lie."""
+        return [Grid(packed.shape[:3], affine) for packed, affine in self._anatomies]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the scans depend on."""
+        return f"simulated {self.n_scans, self.random_state, self.spacing_mm, self.contrasts}"
+
+    def draw(
+        self, index: int, rng: np.random.Generator, *, classes: Sequence[Sequence[int]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scan one of the anatomies.
+
+        Parameters
+        ----------
+        index : int
+            Which.
+        rng : numpy.random.Generator
+            Of the look.
+        classes : sequence of sequences of int
+            Values of `Label` that make up each class of the target; the first is background,
+            and takes what the others leave.
+
+        Returns
+        -------
+        image : numpy.ndarray of float32, shape (channels, x, y, z)
+            Normalised.
+        target : numpy.ndarray of float32, shape (classes, x, y, z)
+            Share of each class in each voxel.
+        """
+        packed, affine = self._anatomies[index]
+        shares = packed.astype(np.float32)
+        shares /= shares.sum(axis=-1, keepdims=True)
+        if rng.random() < 0.6:
+            _add_clutter(shares, rng, self.spacing_mm)
+        grid = Grid(packed.shape[:3], affine)
+        pooled, coarse = shares, grid
+        if rng.random() < 0.45:
+            axis = int(rng.choice(3, p=(0.2, 0.2, 0.6)))
+            pooled, coarse = _thick_slices(shares, grid, axis, int(rng.integers(2, 4)))
+        channels = [_scan(pooled, coarse, grid, kinds, rng) for kinds in self.contrasts]
+        target = np.empty((len(classes), *grid.shape), dtype=np.float32)
+        for k, values in enumerate(classes[1:], start=1):
+            own = [t for t in Tissue if LABEL_OF.get(t, Label.BACKGROUND) in values]
+            target[k] = shares[..., own].sum(axis=-1)
+        # Also the structures that nobody asks for.
+        target[0] = np.maximum(1 - target[1:].sum(axis=0), 0)
+        return np.stack(channels), target
+
+
+# Keeps these anatomies apart from those of simulate_cistern(0), simulate_cistern(1)…
+_STREAM = 20_260
+
+
+def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> tuple[Array, Array]:
+    """Draw an anatomy in a random pose; return tissue fractions (of 255) and the affine."""
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng, *read_overrides({}))
+    a, b, c = (float(v) for v in rng.normal(0, 8, 3))
+    field = tuple(float(v) for v in rng.uniform((54, 36, 30), (70, 52, 44)))
+    spacing = (spacing_mm, spacing_mm, spacing_mm)
+    shift = rng.uniform(-4, 4, 3)
+    shape, affine = grid_of(scene, spacing, field, (a, b, c), shift)  # type: ignore[arg-type]
+    fractions = class_fractions(scene, affine, shape, 4)
+    return np.rint(255 * fractions).astype(np.uint8), affine
+
+
+def _add_clutter(shares: Array, rng: np.random.Generator, spacing_mm: float) -> None:
+    """Fill part of the CSF that is clear of all structures with other tissue, in place."""
+    structure = 1 - shares[..., [Tissue.CSF, *_CLUTTER]].sum(axis=-1)
+    reach = 2 * round(_CLEARANCE_MM / spacing_mm) + 1
+    clear = ndimage.maximum_filter(structure, size=reach) < 0.01
+    shape = np.array(structure.shape)
+    for tissue in rng.choice(_CLUTTER, size=int(rng.integers(1, 4)), replace=False):
+        # Blobs and sheets: a random field, smooth at 3 to 10 mm, above a threshold.
+        size = rng.uniform(3, 10, 3) / spacing_mm
+        knots = np.maximum(np.ceil(shape / size).astype(int) + 3, 4)
+        coarse = rng.standard_normal(knots)
+        zoom = (knots - 1) / np.maximum(shape - 1, 1) * rng.uniform(0.7, 1.0)
+        field = ndimage.affine_transform(
+            coarse, zoom, output_shape=tuple(shape), order=2, mode="nearest", output=np.float32
+        )
+        threshold = np.quantile(field.ravel()[::50], rng.uniform(0.5, 0.95))
+        edge = expit((field - threshold) * np.float32(rng.uniform(4, 30)))
+        taken = shares[..., Tissue.CSF] * edge * clear
+        shares[..., tissue] += taken
+        shares[..., Tissue.CSF] -= taken
+
+
+def _thick_slices(shares: Array, grid: Grid, axis: int, factor: int) -> tuple[Array, Grid]:
+    """Average neighbours along an axis, as a scan with thicker slices does."""
+    n = grid.shape[axis] // factor
+    cut = np.take(shares, range(n * factor), axis=axis)
+    shape = list(cut.shape)
+    shape[axis : axis + 1] = [n, factor]
+    pooled = cut.reshape(shape).mean(axis=axis + 1)
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2
+    affine[:3, axis] *= factor
+    x, y, z = pooled.shape[:3]
+    return pooled, Grid((x, y, z), affine)
+
+
+def _scan(
+    shares: Array, coarse: Grid, grid: Grid, kinds: Sequence[str], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return a normalised image on the grid of the target."""
+    options = draw_options(rng, str(rng.choice(list(kinds))))  # type: ignore[arg-type]
+    if rng.random() < 0.5:  # half of the scans are free of motion, ghosts and bands
+        options = {k: v for k, v in options.items() if k not in ("motion", "ghost", "banding")}
+    states = blood_states(options["contrast"], options.get("blood"))
+    levels = draw_levels(options["contrast"], states, None, rng)
+    off = np.exp(rng.normal(0, 0.2 if rng.random() < 0.5 else 0.05, len(Tissue)))
+    off[[Tissue.NERVE_RIGHT, Tissue.CN78]] = off[Tissue.NERVE_LEFT]
+    wanted: dict[Tissue | str, float] = {
+        tissue.name: float(levels[tissue] * off[tissue]) for tissue in Tissue
+    }
+    pixels, _ = render(shares, coarse.affine, rng=rng, levels=wanted, **options)
+    if rng.random() < 0.2:
+        pixels = ndimage.gaussian_filter(pixels, rng.uniform(0.3, 0.8))
+    # Scanners sharpen and compress: a monotone change of the levels keeps the labels true.
+    pixels = np.maximum(pixels, 0) ** np.float32(np.exp(rng.normal(0, 0.15)))
+    image = normalise(resample(pixels, coarse, grid))
+    # What else is in the field of view moves mean and spread.
+    gain, offset = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.2)
+    return image * np.float32(gain) + np.float32(offset)
