@@ -167,6 +167,7 @@ def test_the_table_can_be_made_again_from_the_files(whole, cistern):
     again = measure_compression(
         folder / "sub-01_acq-ciss_dseg.nii.gz",
         probabilities=folder / "sub-01_acq-ciss_probseg.nii.gz",
+        predicted=True,
     )
     assert table["flags"].tolist() == [FLAG, FLAG]
     measures = [name for name in again if name not in ("flags", "vessel")]
@@ -189,7 +190,7 @@ def test_the_record_says_what_it_was_made_with(whole, cistern):
     assert record["weights"]["sha256"] == SHA
     assert record["written_by"] == f"precisionpain {precisionpain.__version__}"
     notes = " ".join(record["notes"])
-    for words in ("research use only", "simulated scans", "an error of the segmentation"):
+    for words in ("research use only", "simulated scans", "errors of the segmentation"):
         assert words in notes
     assert record["flags"] == [FLAG]
     assert record["checks"] == [
@@ -316,7 +317,7 @@ def test_other_labels_are_measured_without_probabilities(
     use(monkeypatch, few)
     out = tmp_path / "out"
     assert main(["segment", str(scan), "--out", str(out), "--no-intervals"]) == 0
-    assert blank == [(few.labels, {"probabilities": None, "intervals": False})]
+    assert blank == [(few.labels, {"probabilities": None, "predicted": True, "intervals": False})]
     table = pd.read_csv(out / "sub-01_acq-ciss_measures.csv", index_col="side")
     assert table["flags"].str.contains("measured without probabilities").all()
 

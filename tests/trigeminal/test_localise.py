@@ -179,7 +179,8 @@ def test_the_nerves_decide_unless_they_contradict(offset, taken):
     data = np.random.default_rng(0).random(grid.shape).astype(np.float32)
     coarse = places(grid)[24, 20, 22]
     middle = coarse + offset * np.array([0.0, 0.6, -0.8])
-    nerves = [middle + [15.0, 0.0, 0.0], middle - [15.0, 0.0, 0.0]]
+    apart = np.array([15.0, 0.0, 0.0])
+    nerves = [middle + apart, middle - apart]
     found, _ = find_cistern(Maps(grid, data, coarse, nerves), data, grid)
     assert np.linalg.norm(found - (middle if taken else coarse)) < 0.5
 

@@ -73,7 +73,7 @@ def study(tmp_path):
 def quick(monkeypatch):
     """Count voxels in place of tracing nerves, for tests of what goes where."""
 
-    def count(labels, image=None, *, probabilities=None, intervals=True, max_spacing_mm=1.2):
+    def count(labels, image=None, *, probabilities=None, **options):
         data = np.asarray(labels.dataobj)
         table = pd.DataFrame(index=pd.Index(["left", "right"], name="side"))
         for name in (*MEASURES, *EXTRA_MEASURES):

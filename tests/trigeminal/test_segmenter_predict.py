@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from precisionpain.errors import DataWarning
 from precisionpain.trigeminal import TrigeminalSegmenter
+from precisionpain.trigeminal._segmentation import localise
 
 from .small_scans import (
     LEFT,
@@ -288,6 +289,47 @@ def test_the_repr_tells_volumes_and_flags():
     empty.network_ = ByLevel(image, levels=(0.0, -60.0, 60.0))
     text = repr(empty.segment(image))
     assert text.startswith("Segmentation (nothing found)\n  flag: no stem was found")
+
+
+# --- a large field of view -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PIL"])
+def test_in_a_large_scan_only_the_place_that_was_found_is_labelled(monkeypatch, codes):
+    """The structures lie far off the middle; the same blob elsewhere is another's."""
+    small, truth = small_scan(noise=0.05)
+    shape, corner = (110, 90, 80), (70, 9, 40)
+    values = np.random.default_rng(0).normal(0, 0.05, shape).astype(np.float32)
+    place = tuple(slice(a, a + n) for a, n in zip(corner, small.shape, strict=True))
+    values[place] = data(small)
+    values[5:20, 60:80, 10:30] = LEVELS[1]  # bigger than the stem
+    affine = oblique((1.0, 0.9, 1.1), LEAN, shape)
+    image = stored_as(nibabel.Nifti1Image(values, affine), codes)
+    middle = affine[:3, :3] @ (np.array(corner) + np.array(small.shape) / 2) + affine[:3, 3]
+
+    def found(_, image, grid):
+        assert image.shape == grid.shape
+        return middle, 0.9
+
+    monkeypatch.setattr(localise, "find_cistern", found)
+    model = knowing(nibabel.Nifti1Image(values, affine), spacing_mm=None)
+    whole = data(canonical(model.segment(image).labels))
+    assert (whole[5:20, 60:80, 10:30] == STEM).any()
+    model.localiser_ = torch.nn.Identity()
+    part = model.segment(image)
+    assert part.labels.shape == part.spread.shape == image.shape
+    labels = data(canonical(part.labels))
+    for value in (STEM, LEFT, RIGHT):
+        assert dice(labels[place] == value, data(truth) == value) > 0.95
+        assert (labels == value).sum() == (labels[place] == value).sum()
+    shares = data(part.probabilities)
+    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-5)
+    assert part.flags == ()
+    monkeypatch.setattr(localise, "find_cistern", lambda *_: (middle, 0.2))
+    assert "isn't where it is expected (confidence 0.20)" in model.segment(image).flags[0]
+    # What is no larger than the box needs no search.
+    monkeypatch.setattr(localise, "find_cistern", None)
+    assert model.segment(small).labels.shape == small.shape
 
 
 # --- channels and precision ------------------------------------------------------------------

@@ -334,7 +334,8 @@ def measure_compression(
         intervals are those that held on phantoms that a network segmented.
     intervals : bool, default True
         Whether to add 95% intervals, ``<measure>_low`` and ``<measure>_high``. They hold for
-        the surfaces given the labels; an error of the segmentation itself is not in them.
+        the surfaces given the labels; an error of the segmentation is in them only with
+        `predicted`, and only as large as the packaged network's on phantoms.
     max_spacing_mm : float, default 1.2
         Coarser voxels are refused.
 

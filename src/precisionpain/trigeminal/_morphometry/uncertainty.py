@@ -95,7 +95,7 @@ def intervals(
     out = {}
     for name in names:
         value = row[name]
-        if value is None or not np.isfinite(value):
+        if value is None or not np.isfinite(value) or name not in table:
             continue
         if clear and name in OF_CONTACT:
             out[name] = (float(value), float(value))

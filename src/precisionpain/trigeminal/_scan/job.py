@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["GIVEN_LABELS", "RESEARCH", "Job", "Weights", "load_segmenter", "name_of", "plan"]
 
 RESEARCH = "research use only: no medical device, and no ground for a diagnosis or a treatment"
-GIVEN_LABELS = "intervals (95%) hold for these labels: an error of the segmentation isn't in them"
+GIVEN_LABELS = (
+    "intervals (95%) allow for errors of the segmentation as large as the packaged network's on "
+    "phantoms, which are simulated"
+)
 _TABLES = ("dseg.nii.gz", "probseg.nii.gz", "measures.csv", "measures.json")
 _IMAGE = re.compile(r"(\.(nii|mgh|mgz|hdr|img|mnc))?(\.(gz|bz2|zst))?\Z", re.IGNORECASE)
 _ENTITY = re.compile(r"[a-zA-Z]+-[0-9A-Za-z+]+\Z")

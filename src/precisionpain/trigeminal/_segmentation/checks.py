@@ -125,16 +125,17 @@ def judge(
     for name, (low, high) in ranges.items():
         value = values.get(name, np.nan)
         ok = bool(low <= value <= high)
+        usual = f"{low:.3g} to {high:.3g}"
         # More confident or less noisy than usual is no reason to worry.
         if name.endswith("_confidence"):
-            ok = bool(value >= low)
+            ok, usual = bool(value >= low), f"at least {low:.3g}"
         elif name in ("noise", "spread"):
-            ok = bool(value <= high)
+            ok, usual = bool(value <= high), f"at most {high:.3g}"
         rows[name] = {"value": value, "low": low, "high": high, "ok": ok}
         if not ok and not np.isnan(value):
             flags.append(
                 f"{name.replace('_', ' ').replace(' mm3', ' volume (mm³)')} is {value:.3g}, "
-                f"scans that the network knows have {low:.3g} to {high:.3g}"
+                f"scans that the network knows have {usual}"
             )
     checks = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "ok"])
     return checks.rename_axis("check"), flags
