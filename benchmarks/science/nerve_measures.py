@@ -5,9 +5,8 @@
     python benchmarks/science/nerve_measures.py --rotation 0 15 0
     python benchmarks/science/nerve_measures.py --calibrate        # intervals, 200 phantoms
 
-Weights were chosen on seeds below 180 and looked at on some of 300 to 399. Intervals are
-calibrated on 100 to 179 and, never used before, 460 to 579. Accuracy and coverage are reported on
-seeds from 5000. All of it is synthetic.
+Weights were chosen on seeds below 180. Intervals are calibrated on 100 to 179 and, never used
+before, 460 to 579. Accuracy and coverage are reported on seeds from 5000. All of it is synthetic.
 """
 
 from __future__ import annotations

@@ -312,7 +312,7 @@ def test_in_a_large_scan_only_the_place_that_was_found_is_labelled(monkeypatch, 
         return middle, 0.9
 
     monkeypatch.setattr(localise, "find_cistern", found)
-    model = knowing(nibabel.Nifti1Image(values, affine), spacing_mm=None)
+    model = knowing(nibabel.Nifti1Image(values, affine), spacing_mm=None, patch=48)
     whole = data(canonical(model.segment(image).labels))
     assert (whole[5:20, 60:80, 10:30] == STEM).any()
     model.localiser_ = torch.nn.Identity()

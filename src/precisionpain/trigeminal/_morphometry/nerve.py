@@ -286,11 +286,14 @@ def fit_wall(
     free = apart.reshape(len(places), -1).min(axis=1) < 1.0
     free = ndimage.binary_dilation(free, iterations=max(int(np.ceil(1.0 / (t[4] - t[3]))), 1))
     k = np.r_[0, np.repeat(np.arange(1, _DENTED + 1), 2)]
+    # A mask whose slices are thicker than the nerve's radius can't tell a dent from its size.
+    telling = not scan.mask or scan.spacing.max() < radius
+    rest = dented(tube, vessels if telling else [], t, _DENTED)
     wall = fit_tube(
         curve, voxels, radius=radius, low=low, high=end, order=_DENTED, spacing=spacing,
         taper=np.zeros(len(k)), stiffness=np.full(len(k), weights.dent_stiffness),
         roundness=(1 + k / 2.0) ** 2, noise=weights.noise * h if scan.mask else weights.noise,
-        rest=dented(tube, vessels, t, _DENTED), firmness=np.where(free, weights.free, weights.firm),
+        rest=rest, firmness=np.where(free, weights.free, weights.firm),
     )  # fmt: skip
     return dataclasses.replace(fit, wall=wall)
 
