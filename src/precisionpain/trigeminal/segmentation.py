@@ -7,11 +7,12 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
@@ -174,6 +175,10 @@ class TrigeminalSegmenter(BaseEstimator):
     localiser_: Any
     memory_: SubjectMemory
     ranges_: dict[str, tuple[float, float]]
+
+    # An image is what is predicted for, not metadata to be routed.
+    __metadata_request__predict: ClassVar[dict[str, str]] = {"image": UNUSED}
+    __metadata_request__predict_proba: ClassVar[dict[str, str]] = {"image": UNUSED}
 
     def __init__(
         self,
