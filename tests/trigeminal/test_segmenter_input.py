@@ -113,7 +113,8 @@ def test_numbers_of_any_kind_are_read(model, pair, dtype):
 
 def test_a_nearly_right_angle_passes(model):
     # What 32-bit headers make of a right angle, and more.
-    model.segment(image(affine=sheared(0.02)))
+    scan = image(affine=sheared(0.02))
+    assert model.segment(scan).labels.shape == scan.shape
 
 
 # --- label images ----------------------------------------------------------------------------
@@ -175,7 +176,10 @@ def test_what_labels_no_scan_is_refused_by_its_number(pair, what):
 
 def test_labels_as_whole_floats_and_a_hair_off_are_read(pair):
     truth = nibabel.Nifti1Image(data(pair[1]).astype(np.float64), moved([0.01, 0, -0.02]))
-    segmenter(n_steps=1).fit([(pair[0], truth)])
+    found = segmenter(n_steps=2).fit([(pair[0], truth)])
+    plain = segmenter(n_steps=2).fit([pair])
+    for name, tensor in found.network_.state_dict().items():
+        assert tensor.equal(plain.network_.state_dict()[name])
 
 
 def test_labels_stored_otherwise_are_brought_to_the_scan(pair):
