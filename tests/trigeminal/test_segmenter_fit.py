@@ -21,8 +21,9 @@ from precisionpain._learning import loop
 from precisionpain._learning.checkpoint import TrainingError
 from precisionpain.cohort import Cohort
 from precisionpain.errors import DataWarning, FormatError
-from precisionpain.trigeminal import SimulatedCisterns, TrigeminalSegmenter, segmentation
-from precisionpain.trigeminal.segmentation import _split
+from precisionpain.trigeminal import SimulatedCisterns, TrigeminalSegmenter
+from precisionpain.trigeminal._segmentation import training_scans
+from precisionpain.trigeminal._segmentation.training_scans import split_people
 
 from .small_scans import LABELS, data, oblique, same_weights, segmenter, small_scan, weights
 
@@ -282,14 +283,14 @@ def test_a_checkpoint_of_other_scans_or_another_start_is_refused(pairs, tmp_path
 )
 def test_the_split_keeps_people_together(people, share, seed):
     keys = [f"p{k}" for k in people]
-    train, held = _split(keys, share, seed)
+    train, held = split_people(keys, share, seed)
     assert sorted([*train, *held]) == list(range(len(keys)))
     learned, watched = ({keys[i] for i in part} for part in (train, held))
     assert not learned & watched
     assert learned
     assert bool(watched) == (share > 0 and len(set(keys)) > 1)
     assert abs(len(watched) - share * len(set(keys))) <= 1
-    assert _split(keys, share, seed) == (train, held)
+    assert split_people(keys, share, seed) == (train, held)
 
 
 def test_visits_of_a_person_stay_on_one_side(tmp_path, monkeypatch):
@@ -297,10 +298,10 @@ def test_visits_of_a_person_stay_on_one_side(tmp_path, monkeypatch):
     split = []
 
     def kept(keys, *arguments):
-        split.append((list(keys), *_split(keys, *arguments)))
+        split.append((list(keys), *split_people(keys, *arguments)))
         return split[-1][1:]
 
-    monkeypatch.setattr(segmentation, "_split", kept)
+    monkeypatch.setattr(training_scans, "split_people", kept)
     found = segmenter(validation=0.34).fit(cohort_of(tmp_path, people))
     [(keys, train, held)] = split
     assert sorted(keys) == people
@@ -330,7 +331,7 @@ def test_training_stops_without_a_better_dice_and_keeps_the_best(pairs, monkeypa
 def test_the_watched_dice_is_that_of_what_is_predicted(pairs):
     found = segmenter(n_steps=30, learning_rate=1e-2, validation=0.25, validate_every=30, flips=())
     found.fit(pairs)
-    _, held = _split([f"scan {i}" for i in range(4)], 0.25, 0)
+    _, held = split_people([f"scan {i}" for i in range(4)], 0.25, 0)
     image, truth = pairs[held[0]]
     labels = data(found.segment(image).labels)
     row = found.history_.iloc[-1]
@@ -355,7 +356,7 @@ def test_ranges_are_those_of_what_segment_sees():
     scans = [small_scan(seed, affine=affine) for seed in range(1, 19)]
     found = segmenter(spacing_mm=None, validation=0.5, n_steps=2, overlap=0).fit(scans)
     assert found.temperature_ != 1.0
-    _, held = _split([f"scan {i}" for i in range(18)], 0.5, 0)
+    _, held = split_people([f"scan {i}" for i in range(18)], 0.5, 0)
     assert len(held) == 9
     assert {"stem_mm3", "blob_mm3", "spread"} <= set(found.ranges_)
     for i in held:

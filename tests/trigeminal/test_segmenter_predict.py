@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from precisionpain.errors import DataWarning
 from precisionpain.trigeminal import TrigeminalSegmenter
-from precisionpain.trigeminal._segmentation import localise
+from precisionpain.trigeminal._segmentation import labelling
 
 from .small_scans import (
     LEFT,
@@ -311,7 +311,7 @@ def test_in_a_large_scan_only_the_place_that_was_found_is_labelled(monkeypatch, 
         assert image.shape == grid.shape
         return middle, 0.9
 
-    monkeypatch.setattr(localise, "find_cistern", found)
+    monkeypatch.setattr(labelling, "find_cistern", found)
     model = knowing(nibabel.Nifti1Image(values, affine), spacing_mm=None, patch=48)
     whole = data(canonical(model.segment(image).labels))
     assert (whole[5:20, 60:80, 10:30] == STEM).any()
@@ -325,10 +325,10 @@ def test_in_a_large_scan_only_the_place_that_was_found_is_labelled(monkeypatch, 
     shares = data(part.probabilities)
     np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-5)
     assert part.flags == ()
-    monkeypatch.setattr(localise, "find_cistern", lambda *_: (middle, 0.2))
+    monkeypatch.setattr(labelling, "find_cistern", lambda *_: (middle, 0.2))
     assert "isn't where it is expected (confidence 0.20)" in model.segment(image).flags[0]
     # What is no larger than the box needs no search.
-    monkeypatch.setattr(localise, "find_cistern", None)
+    monkeypatch.setattr(labelling, "find_cistern", None)
     assert model.segment(small).labels.shape == small.shape
 
 

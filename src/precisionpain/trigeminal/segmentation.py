@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,56 +14,20 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ..cohort import Cohort
-from ..errors import DataWarning, FormatError, list_some
+from ..errors import DataWarning, FormatError
+from ._segmentation.result import Segmentation
 from ._segmentation.settings import as_patch, as_spacing, as_structures, check_settings
 from .anatomy import Label
 
 if TYPE_CHECKING:
     import nibabel as nib
-    import pandas as pd
 
     from .._learning.memory import SubjectMemory
-    from ._segmentation.scans import Scan
 
 __all__ = ["Segmentation", "TrigeminalSegmenter"]
 
 Array = NDArray[Any]
 _VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What a segmenter found in a scan.
-
-    Parameters
-    ----------
-    labels : nibabel.Nifti1Image of uint8
-        On the grid of the scan.
-    probabilities : nibabel.Nifti1Image of float32
-        Four-dimensional: of background and of each label in turn, summing to 1. Where the
-        network was trained on partial volumes they estimate the share of each voxel.
-    spread : nibabel.Nifti1Image of float32
-        Largest standard deviation of a probability between the mirrored passes.
-    flags : tuple of str
-        What a reader should know before trusting it; empty when nothing is amiss.
-    checks : pandas.DataFrame
-        What was checked: ``value``, ``low`` and ``high`` of the scans that the network knows,
-        ``ok``. Empty for a segmenter without such ranges.
-    """
-
-    labels: nib.Nifti1Image
-    probabilities: nib.Nifti1Image
-    spread: nib.Nifti1Image
-    flags: tuple[str, ...]
-    checks: pd.DataFrame
-
-    def __repr__(self) -> str:
-        values, counts = np.unique(np.asanyarray(self.labels.dataobj), return_counts=True)
-        voxel = float(np.prod(self.labels.header.get_zooms()[:3]))
-        parts = [f"{v}: {n * voxel:.0f} mm³" for v, n in zip(values, counts, strict=True) if v != 0]
-        lines = [f"Segmentation ({', '.join(parts) or 'nothing found'})"]
-        return "\n".join([*lines, *(f"  flag: {flag}" for flag in self.flags)])
 
 
 class TrigeminalSegmenter(BaseEstimator):
@@ -287,6 +250,7 @@ class TrigeminalSegmenter(BaseEstimator):
         from ._segmentation.losses import build_loss
         from ._segmentation.networks import coarsest_size
         from ._segmentation.sampling import PatchSampler
+        from ._segmentation.training_scans import split_people
 
         check_settings(self.get_params(deep=False))
         structures = self._structures()
@@ -312,7 +276,7 @@ class TrigeminalSegmenter(BaseEstimator):
             network.load_state_dict(start.network_.state_dict())
             memory, localiser, begun = start.memory_, start.localiser_, _digest(network)
         scans, people = self._training_scans(X, y, structures)
-        members, held = _split(scans.subject_ids, self.validation, self.random_state)
+        members, held = split_people(scans.subject_ids, self.validation, self.random_state)
         if hasattr(self, "network_"):
             del self.network_  # what fails from here on leaves nothing that looks fitted
         self.structures_, self.localiser_ = structures, localiser
@@ -387,90 +351,16 @@ class TrigeminalSegmenter(BaseEstimator):
                   "spacing_mm", "overlap", "random_state")  # fmt: skip
         return {name: getattr(self, name) for name in chosen} | {"labels": self._structures()}
 
-    def _training_scans(self, X: Any, y: Any, structures: Mapping[str, tuple[int, ...]]) -> Any:
-        """Return the scans to learn from, and the people that a model must remember."""
-        from ._segmentation.scans import LabelledScans
-        from ._segmentation.simulation import SimulatedCisterns
+    def _training_scans(
+        self, X: Any, y: Any, structures: Mapping[str, tuple[int, ...]]
+    ) -> tuple[Any, list[str]]:
+        from ._segmentation.training_scans import training_scans
 
-        if callable(getattr(X, "draw", None)):
-            if isinstance(X, SimulatedCisterns):
-                self._check_simulated(X, structures)
-            return X, []
-        if isinstance(X, Cohort):
-            pairs, keys = self._of_cohort(X)
-        else:
-            pairs = list(X)
-            if y is not None:
-                if len(pairs) != len(y):
-                    raise FormatError(
-                        f"expected a label image for each of the {len(pairs)} images, found "
-                        f"{len(y)}",
-                        where="y",
-                    )
-                pairs = list(zip(pairs, y, strict=True))
-            keys = [f"scan {i}" for i in range(len(pairs))]
-        if not pairs:
-            raise FormatError("expected labelled scans to learn from, found none")
-        for i, pair in enumerate(pairs):
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise FormatError(
-                    "expected pairs of image and label image", where=f"scan {i}",
-                    remedy="pass a Cohort, pairs, or images as X and label images as y",
-                )  # fmt: skip
-        scans = LabelledScans(
-            pairs, labels=structures, spacing_mm=self._spacing(), n_channels=len(self.channels),
-            max_spacing_mm=self.max_spacing_mm, keys=keys,
+        return training_scans(
+            X, y, structures, channels=self.channels, spacing_mm=self._spacing(),
+            max_spacing_mm=self.max_spacing_mm, label_image=self.label_image, visit=self.visit,
+            run=self.run, entities=self.entities,
         )  # fmt: skip
-        return scans, keys if isinstance(X, Cohort) else []
-
-    def _check_simulated(self, X: Any, structures: Mapping[str, tuple[int, ...]]) -> None:
-        """Refuse simulated scans that the network would misread in silence."""
-        spacing = self._spacing()
-        if spacing is not None and not np.allclose(spacing, X.spacing_mm):
-            raise FormatError(
-                f"the simulated scans have voxels of {X.spacing_mm:g} mm, the network works at "
-                f"{self.spacing_mm} mm",
-                where="spacing_mm",
-                remedy="give both the same voxel size",
-            )
-        if len(X.contrasts) != len(self.channels):
-            raise FormatError(
-                f"the simulated scans have {len(X.contrasts)} channels, the network takes "
-                f"{len(self.channels)}",
-                where="channels",
-                remedy="name a channel for each of the simulated contrasts",
-            )
-        unknown = sorted({v for own in structures.values() for v in own} - set(map(int, Label)))
-        if unknown:
-            raise FormatError(
-                f"the simulated scans have no label {list_some(unknown)}", where="labels",
-                remedy=f"labels are {list_some(map(int, Label), 12)}, see Label",
-            )  # fmt: skip
-
-    def _of_cohort(self, X: Cohort) -> tuple[list[tuple[Any, Any]], list[str]]:
-        from ._nerve_scans import find_scans
-
-        scans = find_scans(
-            X, labels=self.label_image, probabilities=None, image=self.channels[0],
-            visit=self.visit, run=self.run, entities=self.entities or {}, channels=self.channels,
-        )  # fmt: skip
-        if len(scans.unmeasurable):
-            people = list_some(scans.unmeasurable["subject_id"].unique(), 3)
-            warnings.warn(
-                DataWarning(
-                    f"{len(scans.unmeasurable)} scans lack an image or a label image and aren't "
-                    f"learned from (people: {people}); "
-                    f"{scans.unmeasurable['message'].iloc[0]}"
-                ),
-                stacklevel=4,
-            )
-        pairs, keys = [], []
-        for scan in scans.table.index:
-            subject = scans.cohort.subject(scan)
-            images = [subject.image(f"channel_{k}") for k in range(len(self.channels))]
-            pairs.append((images, subject.image("labels")))
-            keys.append(str(scans.table.loc[scan, "subject_id"]))
-        return pairs, keys
 
     def _start(self) -> TrigeminalSegmenter | None:
         """Return the fitted segmenter to start from."""
@@ -500,71 +390,37 @@ class TrigeminalSegmenter(BaseEstimator):
         return start
 
     def _dice(self, network: Any, watched: Sequence[tuple[Array, Array]]) -> dict[str, float]:
-        """Return the Dice of each structure in the scans that are watched, and their mean."""
-        import torch
+        from ._segmentation.validation import dice_of
 
-        from ._segmentation.inference import logits_of
-
-        names = list(self.structures_)
-        both = np.zeros(len(names))
-        each = np.zeros(len(names))
-        for image, target in watched:
-            tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
-            logits = logits_of(
-                network, tensor, patch=as_patch(self.patch), overlap=self.overlap, amp=self._amp
-            )
-            found, truth = logits.argmax(0).cpu().numpy(), target.argmax(axis=0)
-            for k in range(len(names)):
-                own, true = found == k + 1, truth == k + 1
-                both[k] += (own & true).sum()
-                each[k] += own.sum() + true.sum()
-        dice = 2 * both / np.maximum(each, 1)
-        return {"dice": float(dice.mean())} | {
-            f"dice_{name}": float(value) for name, value in zip(names, dice, strict=True)
-        }
+        return dice_of(network, watched, list(self.structures_), self._device, **self._windows())
 
     def _calibrate(self, scans: Any, held: Sequence[int]) -> None:
         """Fit the temperature, and learn what is usual, on scans that were held out."""
-        import torch
+        from ._segmentation.validation import ranges_of, temperature_of
 
-        from ._segmentation.checks import describe, known_ranges
-        from ._segmentation.inference import fit_temperature, infer, logits_of
+        def drawn() -> Iterator[tuple[Array, Array]]:
+            for i in held:
+                rng = np.random.default_rng([self.random_state, i])
+                yield scans.draw(i, rng, classes=self._classes())
 
-        def draw(i: int) -> tuple[Array, Array]:
-            rng = np.random.default_rng([self.random_state, i])
-            found: tuple[Array, Array] = scans.draw(i, rng, classes=self._classes())
-            return found
+        self.temperature_ = temperature_of(self.network_, drawn(), self._device, **self._windows())
+        grids = [scans.grids[i] for i in held]
+        self.ranges_ = ranges_of(
+            self.network_, drawn(), grids, list(self.structures_), **self._passes()
+        )
 
-        logits, targets, rows = [], [], []
-        for i in held:
-            image, target = draw(i)
-            tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._device)
-            found = logits_of(
-                self.network_, tensor, patch=as_patch(self.patch), overlap=self.overlap,
-                amp=self._amp,
-            ).cpu()  # fmt: skip
-            # Voxels that are background beyond doubt tell nothing of the temperature.
-            unsure = (found.softmax(0)[0] < 0.999).flatten() | torch.from_numpy(
-                target[0] < 0.999
-            ).flatten()
-            logits.append(found.flatten(1)[:, unsure])
-            targets.append(torch.from_numpy(target).flatten(1)[:, unsure])
-        self.temperature_ = fit_temperature(logits, targets)
-        for i in held:  # as `segment` will see them
-            image, _ = draw(i)
-            probabilities, spread = infer(
-                self.network_, image, patch=as_patch(self.patch), overlap=self.overlap,
-                flips=self._passes(), temperature=self.temperature_, device=self._device,
-                amp=self._amp,
-            )  # fmt: skip
-            rows.append(
-                describe(image[0], probabilities, spread, scans.grids[i], list(self.structures_))
-            )
-        self.ranges_ = known_ranges(rows)
+    def _windows(self) -> dict[str, Any]:
+        """Return how a scan is cut into windows."""
+        return {"patch": as_patch(self.patch), "overlap": self.overlap, "amp": self._amp}
 
-    def _passes(self) -> list[tuple[int, ...]]:
-        """Return the test-time flips: as it is, and mirrored along each axis of `flips`."""
-        return [(), *((axis,) for axis in self.flips)]
+    def _passes(self) -> dict[str, Any]:
+        """Return how a scan is run through the network: as it is, and mirrored along `flips`."""
+        return {
+            **self._windows(),
+            "flips": [(), *((axis,) for axis in self.flips)],
+            "temperature": self.temperature_,
+            "device": self._device,
+        }
 
     # -- prediction --------------------------------------------------------------------------
 
@@ -590,17 +446,21 @@ class TrigeminalSegmenter(BaseEstimator):
             When the file isn't there.
         """
         check_is_fitted(self, "network_")
+        from ._segmentation.labelling import by_value, missing, network_on_scan
+        from ._segmentation.result import in_order_of
         from ._segmentation.scans import read_scan
 
         scan = read_scan(image, len(self.channels), self.max_spacing_mm, names=list(self.channels))
-        probabilities, spread, checks, flags = self._infer(scan)
-        labels, shares = self._by_value(probabilities, scan)
-        flags += self._missing(labels)
-
-        def back(data: Array) -> nib.Nifti1Image:
-            return _in_order_of(data, scan)
-
-        return Segmentation(back(labels), back(shares), back(spread), tuple(flags), checks)
+        found = network_on_scan(
+            self.network_, scan, localiser=self.localiser_, spacing_mm=self._spacing(),
+            structures=self.structures_, ranges=self.ranges_, **self._passes(),
+        )  # fmt: skip
+        labels, shares = by_value(found.probabilities, scan.grid, self.structures_)
+        flags = [*found.flags, *missing(labels, self.structures_)]
+        return Segmentation(
+            in_order_of(labels, scan), in_order_of(shares, scan), in_order_of(found.spread, scan),
+            tuple(flags), found.checks,
+        )  # fmt: skip
 
     def predict(self, image: Any) -> nib.Nifti1Image:
         """Label a scan.
@@ -656,101 +516,6 @@ class TrigeminalSegmenter(BaseEstimator):
         found = self.segment(image)
         _warn(found.flags)
         return found.probabilities
-
-    def _infer(self, scan: Scan) -> tuple[Array, Array, pd.DataFrame, list[str]]:
-        """Return probabilities by class and their spread on the grid of the scan."""
-        from ._segmentation.checks import describe, judge
-        from ._segmentation.grids import normalise, resample, working_grid
-        from ._segmentation.inference import infer
-
-        part, (start, shape), flags = self._located(scan)
-        grid = working_grid(part.grid, self._spacing())
-        image = np.stack([
-            normalise(resample(channel, part.grid, grid, order=3)) for channel in part.channels
-        ])  # fmt: skip
-        fine, fine_spread = infer(
-            self.network_, image, patch=as_patch(self.patch), overlap=self.overlap,
-            flips=self._passes(), temperature=self.temperature_, device=self._device, amp=self._amp,
-        )  # fmt: skip
-        names = list(self.structures_)
-        checks, found = judge(describe(image[0], fine, fine_spread, grid, names), self.ranges_)
-        whole = np.zeros((len(fine), *scan.grid.shape), dtype=np.float32)
-        whole[0] = 1
-        spread = np.zeros(scan.grid.shape, dtype=np.float32)
-        box = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
-        inner = np.stack([resample(one, grid, part.grid) for one in fine])
-        whole[:, *box] = inner / np.maximum(inner.sum(axis=0), 1e-6)
-        spread[box] = resample(fine_spread, grid, part.grid)
-        return whole, spread, checks, [*flags, *found]
-
-    def _located(
-        self, scan: Scan
-    ) -> tuple[Scan, tuple[tuple[int, ...], tuple[int, ...]], list[str]]:
-        """Return the part of a scan that holds the structures, and where that begins."""
-        from ._segmentation.localise import crop_box, find_cistern
-        from ._segmentation.scans import Scan
-
-        extent = scan.grid.spacing * scan.grid.shape
-        if self.localiser_ is None or (extent <= np.array(_BOX_MM) + _SLACK_MM).all():
-            return scan, ((0, 0, 0), scan.grid.shape), []
-        centre, confidence = find_cistern(self.localiser_, scan.channels[0], scan.grid)
-        start, shape = crop_box(scan.grid, centre, _BOX_MM)
-        box = tuple(slice(int(a), int(a) + n) for a, n in zip(start, shape, strict=True))
-        part = Scan([c[box] for c in scan.channels], scan.grid.cut(start, shape), scan.original)
-        flags = []
-        if confidence < 0.5:
-            flags = [
-                f"the cistern of the trigeminal nerves isn't where it is expected (confidence "
-                f"{confidence:.2f}): it may lie outside the field of view, or the scan may be of "
-                "another kind"
-            ]
-        x, y, z = (int(a) for a in start)
-        return part, ((x, y, z), shape), flags
-
-    def _by_value(
-        self, probabilities: Array, scan: Scan
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Tell the sides apart; return labels, and probabilities by label (last axis)."""
-        from ._segmentation.sides import keep_largest, left_of_midline
-
-        values = sorted(value for own in self.structures_.values() for value in own)
-        place = {value: k for k, value in enumerate(values, start=1)}
-        shares = np.zeros((*scan.grid.shape, len(values) + 1), dtype=np.float32)
-        pairs = [own for own in self.structures_.values() if len(own) == 2]
-        left: Array = np.zeros(scan.grid.shape, dtype=bool)
-        if pairs:
-            left = left_of_midline(probabilities[1], scan.grid)
-        for k, own in enumerate(self.structures_.values(), start=1):
-            if len(own) == 1:
-                shares[..., place[own[0]]] = probabilities[k]
-            else:
-                shares[..., place[own[0]]] = np.where(left, probabilities[k], 0)
-                shares[..., place[own[1]]] = np.where(left, 0, probabilities[k])
-        shares[..., 0] = 1 - shares[..., 1:].sum(axis=-1)
-        lookup = np.array([0, *values], dtype=np.uint8)
-        # Of equals the structure wins over the background, as in the simulated labels.
-        best = lookup[(shares.shape[-1] - 1 - shares[..., ::-1].argmax(axis=-1))]
-        for value in (value for own in pairs for value in own):
-            stray = keep_largest(best, value)
-            best[stray] = 0
-            shares[stray, 0] += shares[stray, place[value]]
-            shares[stray, place[value]] = 0
-        return best, np.clip(shares, 0, 1)
-
-    def _missing(self, labels: Array) -> list[str]:
-        there = set(np.unique(labels).tolist())
-        flags = []
-        for name, own in self.structures_.items():
-            words = [name] if len(own) == 1 else [f"left {name}", f"right {name}"]
-            if name in ("artery", "vein"):
-                continue  # not everybody has one near
-            flags += [
-                f"no {word} was found: it may lie outside the field of view, or the scan may be "
-                "of another kind than the network knows"
-                for word, value in zip(words, own, strict=True)
-                if value not in there
-            ]
-        return flags
 
     # -- memory and files --------------------------------------------------------------------
 
@@ -888,9 +653,6 @@ _TRIGEMINAL: dict[str, int | tuple[int, int]] = {
     "artery": int(Label.ARTERY),
     "vein": int(Label.VEIN),
 }
-# The box that holds both nerves, along the axes of the scan; a scan not much larger is taken whole.
-_BOX_MM = (72.0, 58.0, 50.0)
-_SLACK_MM = 12.0
 # Held-out scans whose Dice is watched during training.
 _WATCHED = 6
 # What a saved segmenter needs to work and to be fine-tuned.
@@ -899,33 +661,6 @@ _SAVED = (
     "n_steps", "batch_size", "per_scan", "learning_rate", "weight_decay", "flips", "augment",
     "validation", "overlap", "amp", "random_state",
 )  # fmt: skip
-
-
-def _split(keys: Sequence[str], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the scans to learn from, and those held out; people stay together."""
-    people = list(dict.fromkeys(keys))
-    n = round(share * len(people)) if share > 0 else 0
-    n = min(max(n, 1 if share > 0 and len(people) > 1 else 0), len(people) - 1)
-    order = np.random.default_rng([seed, 77]).permutation(len(people))
-    held = {people[i] for i in order[:n]}
-    return (
-        [i for i, key in enumerate(keys) if key not in held],
-        [i for i, key in enumerate(keys) if key in held],
-    )
-
-
-def _in_order_of(data: Array, scan: Scan) -> nib.Nifti1Image:
-    """Bring an array in canonical axis order back into that of the scan as it was given."""
-    import nibabel as nib
-    from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
-
-    original = scan.original
-    # The inverse of what made it canonical, also where two axes are equally close at 45°.
-    canonical = [(axis, 1) for axis in range(3)]
-    turned = apply_orientation(data, ornt_transform(canonical, io_orientation(original.affine)))
-    image = nib.Nifti1Image(np.ascontiguousarray(turned), original.affine)
-    image.header.set_xyzt_units("mm")
-    return image
 
 
 def _warn(flags: Sequence[str]) -> None:
