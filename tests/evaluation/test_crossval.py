@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
 
 from precisionpain.cohort import Cohort, Outcome
 from precisionpain.errors import (
@@ -422,3 +424,50 @@ def test_shap_sees_what_the_model_saw():
         model, toy_cohort(80), "response", cv=3, allow=["recurrence_days"], keep_models=True
     )
     assert list(shap_values(result).values) == ["age", "recurrence_days"]
+
+
+# --- weights that a model brings along ------------------------------------------------------
+
+
+class Weights(BaseEstimator):
+    """Trained elsewhere, on people that it remembers; a plain clone of it has forgotten."""
+
+    def fit(self, people):
+        self.people_ = set(people)
+        return self
+
+    def saw(self, people):
+        check_is_fitted(self, "people_")
+        return np.array([person in self.people_ for person in people])
+
+
+class FromWeights(TransformerMixin, BaseEstimator):
+    """Features by fitted weights, which all clones share, as those of the nerves do."""
+
+    def __init__(self, weights=None, shared=True):
+        self.weights = weights
+        self.shared = shared
+
+    def __sklearn_clone__(self):
+        weights = self.weights if self.shared else clone(self.weights)
+        return type(self)(weights, self.shared)
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X.subjects[["x"]].to_numpy()
+
+
+def test_weights_that_saw_the_people_are_refused(signal):
+    def score(weights, shared=True):
+        model = make_pipeline(FromWeights(weights, shared), LogisticRegression())
+        return cross_validate(model, signal, "response", cv=4, baseline=None, n_permutations=0)
+
+    known = Weights().fit(["s003", "s004", "somebody else"])
+    with pytest.raises(LeakageError, match=r"2 of the 200 people.*training data of the Weights"):
+        score(known)
+    fine = score(Weights().fit(["somebody else"])).auc.auc
+    assert score(Weights()).auc.auc == fine
+    # What the folds fit anew has forgotten whom it saw.
+    assert score(known, shared=False).auc.auc == fine

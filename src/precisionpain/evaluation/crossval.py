@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from ..cohort import Cohort, Outcome
-from ..errors import AlignmentError, FormatError, PrecisionPainError, list_some
+from ..errors import AlignmentError, FormatError, LeakageError, PrecisionPainError, list_some
 from .clinical import clinical_model, same_model
 from .result import CVResult
 from .splits import Split, SubjectKFold, check_splits
@@ -86,8 +88,9 @@ def cross_validate(
     Raises
     ------
     LeakageError
-        When a subject straddles a split, or the model asks for an outcome, a column that
-        derives from one, or data from after the index event.
+        When a subject straddles a split, when the model asks for an outcome, a column that
+        derives from one, or data from after the index event, or when weights that it brings
+        along were learned from people who would be tested.
     FormatError
         When the outcome isn't binary or has one class only.
 
@@ -101,6 +104,7 @@ def cross_validate(
     4
     """
     analysed, y, label = _with_outcome(cohort, outcome)
+    _refuse_known(model, analysed)
     splitter, splits = _splits(cv, analysed, y)
     visible = _without_sources(analysed, outcome).known_at_index(allow=allow)
     predicted, models, n_features = _fit(model, visible, y, splits, keep_models, n_jobs)
@@ -195,6 +199,30 @@ def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str
     if not known.all():
         analysed = cohort._recorded(f"no {label}", cohort[known])
     return analysed, numbers[known].astype(int), label
+
+
+def _refuse_known(model: Any, cohort: Cohort) -> None:
+    """Refuse weights that outlive a clone and were learned from people of the cohort.
+
+    What the folds fit anew has forgotten whom it saw; a trained segmenter inside of the
+    features has not.
+    """
+    people = pd.unique(cohort.groups).astype(str).tolist()
+    fresh = clone(model)
+    parts = fresh.get_params(deep=True).values() if hasattr(fresh, "get_params") else ()
+    for part in parts:
+        if isinstance(part, type) or not callable(getattr(part, "saw", None)):
+            continue
+        try:
+            known = int(np.sum(part.saw(people)))
+        except NotFittedError:
+            continue
+        if known:
+            raise LeakageError(
+                f"{known} of the {len(people)} people were in the training data of the "
+                f"{type(part).__name__} inside the model",
+                remedy="leave them out (see its method `saw`), or train it on other people",
+            )
 
 
 def _without_sources(cohort: Cohort, outcome: Any) -> Cohort:

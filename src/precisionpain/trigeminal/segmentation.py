@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import DataWarning, FormatError
+from ..errors import DataWarning, FormatError, list_some
 from ._segmentation.result import Segmentation
 from ._segmentation.settings import as_patch, as_spacing, as_structures, check_settings
 from .anatomy import Label
@@ -62,6 +62,9 @@ class TrigeminalSegmenter(BaseEstimator):
         Architecture.
     width : int, default 24
         Channels at the finest scale.
+    refine : bool, default False
+        Whether a small network at full resolution corrects the borders. A start (`init`)
+        without one will do.
     patch : int or tuple of three ints, default 64
         Voxels of a patch; multiples of 16.
     loss : {"dice_ce", "cross_entropy", "dice", "dice_ce_cldice", "dice_ce_boundary"}
@@ -156,6 +159,7 @@ class TrigeminalSegmenter(BaseEstimator):
         max_spacing_mm: float = 1.2,
         network: str = "unet",
         width: int = 24,
+        refine: bool = False,
         patch: int | tuple[int, int, int] = 64,
         loss: str = "dice_ce",
         n_steps: int = 2000,
@@ -187,6 +191,7 @@ class TrigeminalSegmenter(BaseEstimator):
         self.max_spacing_mm = max_spacing_mm
         self.network = network
         self.width = width
+        self.refine = refine
         self.patch = patch
         self.loss = loss
         self.n_steps = n_steps
@@ -273,7 +278,7 @@ class TrigeminalSegmenter(BaseEstimator):
             network = self._built(len(structures) + 1)
         memory, localiser, begun = SubjectMemory(), None, "at random"
         if start is not None:
-            network.load_state_dict(start.network_.state_dict())
+            _begin_with(network, start.network_)
             memory, localiser, begun = start.memory_, start.localiser_, _digest(network)
         scans, people = self._training_scans(X, y, structures)
         members, held = split_people(scans.subject_ids, self.validation, self.random_state)
@@ -340,15 +345,17 @@ class TrigeminalSegmenter(BaseEstimator):
     def _built(self, n_classes: int) -> Any:
         from ._segmentation.networks import build_network
 
-        return build_network(self.network, len(self.channels), n_classes, self.width)
+        return build_network(
+            self.network, len(self.channels), n_classes, self.width, refine=self.refine
+        )
 
     def _spacing(self) -> tuple[float, float, float] | None:
         return as_spacing(self.spacing_mm)
 
     def _settings(self) -> dict[str, Any]:
         """Return what the weights depend on."""
-        chosen = ("network", "width", "patch", "loss", "batch_size", "per_scan", "flips", "augment",
-                  "spacing_mm", "overlap", "random_state")  # fmt: skip
+        chosen = ("network", "width", "refine", "patch", "loss", "batch_size", "per_scan", "flips",
+                  "augment", "spacing_mm", "overlap", "random_state")  # fmt: skip
         return {name: getattr(self, name) for name in chosen} | {"labels": self._structures()}
 
     def _training_scans(
@@ -380,10 +387,10 @@ class TrigeminalSegmenter(BaseEstimator):
         check_is_fitted(start, "network_")
         mine = (self.network, self.width, len(self.channels), list(self._structures()))
         its = (start.network, start.width, len(start.channels), list(start.structures_))
-        if mine != its:
+        if mine != its or (start.refine and not self.refine):
             raise FormatError(
                 f"expected a start with network, width, channels and structures {mine}, "
-                f"found {its}",
+                f"found {its}" + (", and a refinement" if start.refine else ""),
                 where="init",
                 remedy="take the settings of the start: start.get_params()",
             )
@@ -657,10 +664,17 @@ _TRIGEMINAL: dict[str, int | tuple[int, int]] = {
 _WATCHED = 6
 # What a saved segmenter needs to work and to be fine-tuned.
 _SAVED = (
-    "channels", "label_image", "spacing_mm", "max_spacing_mm", "network", "width", "patch", "loss",
-    "n_steps", "batch_size", "per_scan", "learning_rate", "weight_decay", "flips", "augment",
-    "validation", "overlap", "amp", "random_state",
+    "channels", "label_image", "spacing_mm", "max_spacing_mm", "network", "width", "refine",
+    "patch", "loss", "n_steps", "batch_size", "per_scan", "learning_rate", "weight_decay", "flips",
+    "augment", "validation", "overlap", "amp", "random_state",
 )  # fmt: skip
+
+
+def _begin_with(network: Any, start: Any) -> None:
+    """Take the weights of a start; a refinement that it lacks begins as no correction."""
+    lacks, knows = network.load_state_dict(start.state_dict(), strict=False)
+    if knows or any(not name.startswith("refinement.") for name in lacks):
+        raise FormatError(f"the weights of the start don't fit: {list_some([*lacks, *knows])}")
 
 
 def _warn(flags: Sequence[str]) -> None:
