@@ -387,3 +387,10 @@ def test_the_right_blob_is_smaller():
     _, truth = small_scan()
     assert (data(truth) == LEFT).sum() > (data(truth) == RIGHT).sum() > 0
     assert RIGHT_BLOB[1][0] < 2
+
+
+def test_a_real_head_of_another_kind_is_flagged(shared_data):
+    """A fetal brain, T2-weighted: whatever is labelled there, nobody should believe it."""
+    folder = shared_data / "mri" / "bids_tree" / "sub-0009" / "ses-V01" / "anat"
+    found = TrigeminalSegmenter.load_default().segment(folder / "sub-0009_ses-V01_T2w.nii.gz")
+    assert any("isn't where it is expected" in flag for flag in found.flags)

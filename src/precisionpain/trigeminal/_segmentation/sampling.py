@@ -121,7 +121,7 @@ class PatchSampler:
 
     def _patch(self, scan: _Scan, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         center = scan.center(rng)
-        if self.augment and rng.random() < 0.5:
+        if self.augment and rng.random() < 0.3:
             image, target = _warped(scan, center, self.patch, rng)
         else:
             image, target = (

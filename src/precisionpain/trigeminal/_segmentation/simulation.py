@@ -33,9 +33,11 @@ class SimulatedCisterns:
     """Phantoms of the cistern with randomised contrast, resolution, noise and surroundings.
 
     Anatomies are drawn once and kept as tissue fractions; every `draw` scans one of them
-    anew. Everything is synthetic. The looks are wider than those of a good scan: levels of
-    each tissue off by 20%, thick slices along any axis, noise to an SNR of 10, bias, bands,
-    motion, ghosts, blur, and clutter where a real head has bone, cerebellum and other nerves.
+    anew. Everything is synthetic. Half of them look like a good scan, with an SNR from 20 to
+    60 and mild artefacts: borders are learned from these. The others are wider than any good
+    scan: levels of each tissue off by 20%, thick slices along any axis, noise to an SNR of 10,
+    bias, bands, motion, ghosts, blur, and clutter where a real head has bone, cerebellum and
+    other nerves.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ class SimulatedCisterns:
         Voxel size of what is drawn.
     contrasts : sequence of sequences of str, default (("ciss", "space"),)
         For each channel the kinds of scan that it may be.
+    good : float, default 0.5
+        Share of the draws that look like a good scan.
     n_jobs : int, optional
         Processes that draw the anatomies, as joblib takes it.
 
@@ -65,16 +69,20 @@ class SimulatedCisterns:
         *,
         spacing_mm: float = 0.5,
         contrasts: Sequence[Sequence[str]] = (("ciss", "space"),),
+        good: float = 0.5,
         n_jobs: int | None = None,
     ) -> None:
         if n_scans < 1:
             raise FormatError(f"expected at least one anatomy, found n_scans={n_scans}")
+        if not 0 <= good <= 1:
+            raise FormatError(f"expected a share from 0 to 1, found {good!r}", where="good")
         from joblib import Parallel, delayed
 
         self.n_scans = n_scans
         self.random_state = random_state
         self.spacing_mm = spacing_mm
         self.contrasts = tuple(tuple(kinds) for kinds in contrasts)
+        self.good = good
         seeds = np.random.SeedSequence([_STREAM, random_state]).spawn(n_scans)
         self._anatomies: list[tuple[Array, Array]] = Parallel(n_jobs=n_jobs)(
             delayed(_anatomy)(seed, spacing_mm) for seed in seeds
@@ -96,7 +104,8 @@ class SimulatedCisterns:
     @property
     def fingerprint(self) -> str:
         """What the scans depend on."""
-        return f"simulated {self.n_scans, self.random_state, self.spacing_mm, self.contrasts}"
+        chosen = (self.n_scans, self.random_state, self.spacing_mm, self.contrasts, self.good)
+        return f"simulated {chosen}"
 
     def draw(
         self, index: int, rng: np.random.Generator, *, classes: Sequence[Sequence[int]]
@@ -123,21 +132,31 @@ class SimulatedCisterns:
         packed, affine = self._anatomies[index]
         shares = packed.astype(np.float32)
         shares /= shares.sum(axis=-1, keepdims=True)
-        if rng.random() < 0.6:
+        good = rng.random() < self.good
+        if rng.random() < (0.3 if good else 0.6):
             _add_clutter(shares, rng, self.spacing_mm)
         grid = Grid(packed.shape[:3], affine)
         pooled, coarse = shares, grid
-        if rng.random() < 0.45:
+        if not good and rng.random() < 0.6:
             axis = int(rng.choice(3, p=(0.2, 0.2, 0.6)))
             pooled, coarse = _thick_slices(shares, grid, axis, int(rng.integers(2, 4)))
-        channels = [_scan(pooled, coarse, grid, kinds, rng) for kinds in self.contrasts]
+        look = _good_scan if good else _any_scan
+        channels = [
+            normalise(resample(look(pooled, coarse, kinds, rng), coarse, grid))
+            for kinds in self.contrasts
+        ]
         target = np.empty((len(classes), *grid.shape), dtype=np.float32)
         for k, values in enumerate(classes[1:], start=1):
             own = [t for t in Tissue if LABEL_OF.get(t, Label.BACKGROUND) in values]
             target[k] = shares[..., own].sum(axis=-1)
         # Also the structures that nobody asks for.
         target[0] = np.maximum(1 - target[1:].sum(axis=0), 0)
-        return np.stack(channels), target
+        # What else is in the field of view moves mean and spread.
+        moved = [
+            channel * np.float32(np.exp(rng.normal(0, 0.15))) + np.float32(rng.normal(0, 0.2))
+            for channel in channels
+        ]
+        return np.stack(moved), target
 
 
 # Keeps these anatomies apart from those of simulate_cistern(0), simulate_cistern(1)…
@@ -193,26 +212,43 @@ def _thick_slices(shares: Array, grid: Grid, axis: int, factor: int) -> tuple[Ar
     return pooled, Grid((x, y, z), affine)
 
 
-def _scan(
-    shares: Array, coarse: Grid, grid: Grid, kinds: Sequence[str], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return a normalised image on the grid of the target."""
+def _levels(
+    options: dict[str, Any], spread: float, rng: np.random.Generator
+) -> dict[Tissue | str, float]:
+    """Draw the signal of each tissue, off from the usual by a relative spread."""
+    states = blood_states(options["contrast"], options.get("blood"))
+    levels = draw_levels(options["contrast"], states, None, rng)
+    off = np.exp(rng.normal(0, spread, len(Tissue)))
+    off[[Tissue.NERVE_RIGHT, Tissue.CN78]] = off[Tissue.NERVE_LEFT]
+    return {tissue.name: float(levels[tissue] * off[tissue]) for tissue in Tissue}
+
+
+def _good_scan(shares: Array, grid: Grid, kinds: Sequence[str], rng: np.random.Generator) -> Array:
+    """Return a scan as a good one is: some noise, mild artefacts."""
+    options = draw_options(rng, str(rng.choice(list(kinds))))  # type: ignore[arg-type]
+    options |= {
+        "snr": float(np.exp(rng.uniform(np.log(20), np.log(60)))),
+        "bias": float(rng.uniform(0, 0.2)),
+        "ghost": float(rng.uniform(0, 0.08)),
+        "zero_fill": 1.0,
+        "motion": (float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.8))),
+    }
+    if "banding" in options:
+        options["banding"] = min(options["banding"], float(rng.uniform(0, 0.15)))
+    pixels, _ = render(shares, grid.affine, rng=rng, levels=_levels(options, 0.05, rng), **options)
+    return np.maximum(pixels, 0) ** np.float32(np.exp(rng.normal(0, 0.03)))
+
+
+def _any_scan(shares: Array, grid: Grid, kinds: Sequence[str], rng: np.random.Generator) -> Array:
+    """Return a scan that may be worse than any that is used."""
     options = draw_options(rng, str(rng.choice(list(kinds))))  # type: ignore[arg-type]
     if rng.random() < 0.5:  # half of the scans are free of motion, ghosts and bands
         options = {k: v for k, v in options.items() if k not in ("motion", "ghost", "banding")}
-    states = blood_states(options["contrast"], options.get("blood"))
-    levels = draw_levels(options["contrast"], states, None, rng)
-    off = np.exp(rng.normal(0, 0.2 if rng.random() < 0.5 else 0.05, len(Tissue)))
-    off[[Tissue.NERVE_RIGHT, Tissue.CN78]] = off[Tissue.NERVE_LEFT]
-    wanted: dict[Tissue | str, float] = {
-        tissue.name: float(levels[tissue] * off[tissue]) for tissue in Tissue
-    }
-    pixels, _ = render(shares, coarse.affine, rng=rng, levels=wanted, **options)
+    spread = 0.2 if rng.random() < 0.5 else 0.05
+    pixels, _ = render(
+        shares, grid.affine, rng=rng, levels=_levels(options, spread, rng), **options
+    )
     if rng.random() < 0.2:
         pixels = ndimage.gaussian_filter(pixels, rng.uniform(0.3, 0.8))
     # Scanners sharpen and compress: a monotone change of the levels keeps the labels true.
-    pixels = np.maximum(pixels, 0) ** np.float32(np.exp(rng.normal(0, 0.15)))
-    image = normalise(resample(pixels, coarse, grid))
-    # What else is in the field of view moves mean and spread.
-    gain, offset = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.2)
-    return image * np.float32(gain) + np.float32(offset)
+    return np.maximum(pixels, 0) ** np.float32(np.exp(rng.normal(0, 0.15)))
