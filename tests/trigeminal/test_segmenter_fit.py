@@ -409,23 +409,6 @@ def test_a_start_that_does_not_fit_is_refused(pairs, fitted, settings, text):
         segmenter(init=segmenter()).fit(pairs)
 
 
-def test_a_refinement_begins_as_no_correction_and_then_learns(pairs, fitted, tmp_path):
-    still = {"n_steps": 1, "learning_rate": 1e-30, "weight_decay": 0}
-    begun = segmenter(**still, refine=True, init=fitted).fit(pairs)
-    image = torch.randn(1, 1, 32, 16, 16, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        assert torch.equal(begun.network_(image), fitted.network_(image))
-    tuned = segmenter(n_steps=3, refine=True, init=fitted).fit(pairs)
-    corrected = [w for name, w in weights(tuned).items() if name == "refinement.last.weight"]
-    assert corrected[0].abs().sum() > 0
-    tuned.save(tmp_path)
-    again = TrigeminalSegmenter.load(tmp_path)
-    assert again.refine
-    assert same_weights(tuned, again)
-    with pytest.raises(FormatError, match="and a refinement"):
-        segmenter(init=tuned).fit(pairs)
-
-
 def test_it_knows_whose_scans_it_saw_and_those_of_its_start(pairs, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import DataWarning, FormatError, list_some
+from ..errors import DataWarning, FormatError
 from ._segmentation.result import Segmentation
 from ._segmentation.settings import as_patch, as_spacing, as_structures, check_settings
 from .anatomy import Label
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import nibabel as nib
 
     from .._learning.memory import SubjectMemory
+    from ._segmentation.borders import Border
 
 __all__ = ["Segmentation", "TrigeminalSegmenter"]
 
@@ -62,9 +63,6 @@ class TrigeminalSegmenter(BaseEstimator):
         Architecture.
     width : int, default 24
         Channels at the finest scale.
-    refine : bool, default False
-        Whether a small network at full resolution corrects the borders. A start (`init`)
-        without one will do.
     patch : int or tuple of three ints, default 64
         Voxels of a patch; multiples of 16.
     loss : {"dice_ce", "cross_entropy", "dice", "dice_ce_cldice", "dice_ce_boundary"}
@@ -115,6 +113,10 @@ class TrigeminalSegmenter(BaseEstimator):
         Loss by step, Dice of the held-out scans.
     temperature_ : float
         Divides the logits, so that probabilities of held-out scans are calibrated.
+    borders_ : dict
+        Structures, counted from 1, whose border voxels are settled between the network's
+        probability and the share that the intensity tells, and the standard deviations of
+        either on held-out scans.
     n_parameters_ : int
         Of the network.
 
@@ -141,6 +143,7 @@ class TrigeminalSegmenter(BaseEstimator):
     localiser_: Any
     memory_: SubjectMemory
     ranges_: dict[str, tuple[float, float]]
+    borders_: dict[int, Border]
 
     # An image is what is predicted for, not metadata to be routed.
     __metadata_request__predict: ClassVar[dict[str, str]] = {"image": UNUSED}
@@ -159,7 +162,6 @@ class TrigeminalSegmenter(BaseEstimator):
         max_spacing_mm: float = 1.2,
         network: str = "unet",
         width: int = 24,
-        refine: bool = False,
         patch: int | tuple[int, int, int] = 64,
         loss: str = "dice_ce",
         n_steps: int = 2000,
@@ -191,7 +193,6 @@ class TrigeminalSegmenter(BaseEstimator):
         self.max_spacing_mm = max_spacing_mm
         self.network = network
         self.width = width
-        self.refine = refine
         self.patch = patch
         self.loss = loss
         self.n_steps = n_steps
@@ -278,7 +279,7 @@ class TrigeminalSegmenter(BaseEstimator):
             network = self._built(len(structures) + 1)
         memory, localiser, begun = SubjectMemory(), None, "at random"
         if start is not None:
-            _begin_with(network, start.network_)
+            network.load_state_dict(start.network_.state_dict())
             memory, localiser, begun = start.memory_, start.localiser_, _digest(network)
         scans, people = self._training_scans(X, y, structures)
         members, held = split_people(scans.subject_ids, self.validation, self.random_state)
@@ -286,7 +287,7 @@ class TrigeminalSegmenter(BaseEstimator):
             del self.network_  # what fails from here on leaves nothing that looks fitted
         self.structures_, self.localiser_ = structures, localiser
         self.memory_ = memory | SubjectMemory.of(people)
-        self.temperature_, self.ranges_ = 1.0, {}
+        self.temperature_, self.ranges_, self.borders_ = 1.0, {}, {}
         self._device, self._amp = device, amp
         classes = self._classes()
         watched = [
@@ -345,17 +346,15 @@ class TrigeminalSegmenter(BaseEstimator):
     def _built(self, n_classes: int) -> Any:
         from ._segmentation.networks import build_network
 
-        return build_network(
-            self.network, len(self.channels), n_classes, self.width, refine=self.refine
-        )
+        return build_network(self.network, len(self.channels), n_classes, self.width)
 
     def _spacing(self) -> tuple[float, float, float] | None:
         return as_spacing(self.spacing_mm)
 
     def _settings(self) -> dict[str, Any]:
         """Return what the weights depend on."""
-        chosen = ("network", "width", "refine", "patch", "loss", "batch_size", "per_scan", "flips",
-                  "augment", "spacing_mm", "overlap", "random_state")  # fmt: skip
+        chosen = ("network", "width", "patch", "loss", "batch_size", "per_scan", "flips", "augment",
+                  "spacing_mm", "overlap", "random_state")  # fmt: skip
         return {name: getattr(self, name) for name in chosen} | {"labels": self._structures()}
 
     def _training_scans(
@@ -387,10 +386,10 @@ class TrigeminalSegmenter(BaseEstimator):
         check_is_fitted(start, "network_")
         mine = (self.network, self.width, len(self.channels), list(self._structures()))
         its = (start.network, start.width, len(start.channels), list(start.structures_))
-        if mine != its or (start.refine and not self.refine):
+        if mine != its:
             raise FormatError(
                 f"expected a start with network, width, channels and structures {mine}, "
-                f"found {its}" + (", and a refinement" if start.refine else ""),
+                f"found {its}",
                 where="init",
                 remedy="take the settings of the start: start.get_params()",
             )
@@ -403,7 +402,7 @@ class TrigeminalSegmenter(BaseEstimator):
 
     def _calibrate(self, scans: Any, held: Sequence[int]) -> None:
         """Fit the temperature, and learn what is usual, on scans that were held out."""
-        from ._segmentation.validation import ranges_of, temperature_of
+        from ._segmentation.validation import borders_of, ranges_of, temperature_of
 
         def drawn() -> Iterator[tuple[Array, Array]]:
             for i in held:
@@ -411,10 +410,11 @@ class TrigeminalSegmenter(BaseEstimator):
                 yield scans.draw(i, rng, classes=self._classes())
 
         self.temperature_ = temperature_of(self.network_, drawn(), self._device, **self._windows())
+        names = list(self.structures_)
+        how = self._passes()
+        self.borders_ = borders_of(self.network_, drawn(), len(names) + 1, **how)
         grids = [scans.grids[i] for i in held]
-        self.ranges_ = ranges_of(
-            self.network_, drawn(), grids, list(self.structures_), **self._passes()
-        )
+        self.ranges_ = ranges_of(self.network_, drawn(), grids, names, **how)
 
     def _windows(self) -> dict[str, Any]:
         """Return how a scan is cut into windows."""
@@ -460,7 +460,8 @@ class TrigeminalSegmenter(BaseEstimator):
         scan = read_scan(image, len(self.channels), self.max_spacing_mm, names=list(self.channels))
         found = network_on_scan(
             self.network_, scan, localiser=self.localiser_, spacing_mm=self._spacing(),
-            structures=self.structures_, ranges=self.ranges_, **self._passes(),
+            structures=self.structures_, ranges=self.ranges_, borders=self.borders_,
+            **self._passes(),
         )  # fmt: skip
         labels, shares = by_value(found.probabilities, scan.grid, self.structures_)
         flags = [*found.flags, *missing(labels, self.structures_)]
@@ -567,6 +568,7 @@ class TrigeminalSegmenter(BaseEstimator):
             "structures": {name: list(own) for name, own in self.structures_.items()},
             "temperature": self.temperature_,
             "ranges": {name: list(ends) for name, ends in self.ranges_.items()},
+            "borders": {str(k): list(border) for k, border in self.borders_.items()},
             "memory": self.memory_.to_json(),
         }
         save_weights(folder, tensors, description, kind=_KIND, version=_VERSION, half=half)
@@ -595,6 +597,7 @@ class TrigeminalSegmenter(BaseEstimator):
         from .._learning.device import pick_device
         from .._learning.memory import SubjectMemory
         from .._learning.weights import load_into, load_weights
+        from ._segmentation.borders import Border
         from ._segmentation.inference import fast_half
 
         tensors, about = load_weights(folder, kind=_KIND, version=_VERSION)
@@ -611,6 +614,10 @@ class TrigeminalSegmenter(BaseEstimator):
             loaded.structures_ = structures
             loaded.temperature_ = float(about["temperature"])
             loaded.ranges_ = {name: (low, high) for name, (low, high) in about["ranges"].items()}
+            loaded.borders_ = {
+                int(k): Border(float(network), float(intensity))
+                for k, (network, intensity) in about.get("borders", {}).items()
+            }
             loaded.memory_ = SubjectMemory.from_json(about["memory"])
             check_settings(loaded.get_params(deep=False))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -664,17 +671,10 @@ _TRIGEMINAL: dict[str, int | tuple[int, int]] = {
 _WATCHED = 6
 # What a saved segmenter needs to work and to be fine-tuned.
 _SAVED = (
-    "channels", "label_image", "spacing_mm", "max_spacing_mm", "network", "width", "refine",
-    "patch", "loss", "n_steps", "batch_size", "per_scan", "learning_rate", "weight_decay", "flips",
-    "augment", "validation", "overlap", "amp", "random_state",
+    "channels", "label_image", "spacing_mm", "max_spacing_mm", "network", "width", "patch", "loss",
+    "n_steps", "batch_size", "per_scan", "learning_rate", "weight_decay", "flips", "augment",
+    "validation", "overlap", "amp", "random_state",
 )  # fmt: skip
-
-
-def _begin_with(network: Any, start: Any) -> None:
-    """Take the weights of a start; a refinement that it lacks begins as no correction."""
-    lacks, knows = network.load_state_dict(start.state_dict(), strict=False)
-    if knows or any(not name.startswith("refinement.") for name in lacks):
-        raise FormatError(f"the weights of the start don't fit: {list_some([*lacks, *knows])}")
 
 
 def _warn(flags: Sequence[str]) -> None:

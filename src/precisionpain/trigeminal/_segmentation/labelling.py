@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .borders import Border, settle_borders
 from .checks import describe, judge
 from .grids import Grid, normalise, resample, working_grid
 from .inference import infer
@@ -93,6 +94,7 @@ def network_on_scan(
     spacing_mm: tuple[float, float, float] | None,
     structures: Structures,
     ranges: Mapping[str, tuple[float, float]],
+    borders: Mapping[int, Border],
     **how: Any,
 ) -> Found:
     """Run a network over the part of a scan that matters.
@@ -111,6 +113,8 @@ def network_on_scan(
         What the classes after the first are.
     ranges : mapping of str to (low, high)
         What is usual.
+    borders : mapping of int to Border
+        Classes whose border voxels heed the intensity.
     **how
         Arguments of `infer`.
 
@@ -125,6 +129,7 @@ def network_on_scan(
     ])  # fmt: skip
     fine, fine_spread = infer(network, image, **how)
     checks, found = judge(describe(image[0], fine, fine_spread, grid, list(structures)), ranges)
+    fine = settle_borders(image[0], fine, borders)
     whole = np.zeros((len(fine), *scan.grid.shape), dtype=np.float32)
     whole[0] = 1
     spread = np.zeros(scan.grid.shape, dtype=np.float32)

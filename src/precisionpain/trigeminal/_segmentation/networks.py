@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import FormatError, list_some
 
-__all__ = ["NETWORKS", "Refinement", "Segmenting", "build_network", "coarsest_size"]
+__all__ = ["NETWORKS", "Segmenting", "build_network", "coarsest_size"]
 
 _GAIN = 4.0
 """A narrow last layer takes hundreds of steps to grow logits of 5; this saves most of them."""
@@ -28,17 +28,12 @@ class Segmenting(nn.Module):
         From image to one channel for each class.
     n_classes : int
         Classes.
-    refinement : Refinement, optional
-        Corrects the logits at full resolution.
     """
 
-    def __init__(
-        self, network: nn.Module, n_classes: int, refinement: Refinement | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, n_classes: int) -> None:
         super().__init__()
         self.network = network
         self.offset = nn.Parameter(torch.zeros(n_classes))
-        self.refinement = refinement
 
     def begin_at(self, target: Tensor) -> None:
         """Set the odds to those of a batch of targets, (n, classes, x, y, z)."""
@@ -49,51 +44,7 @@ class Segmenting(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (n, classes, x, y, z) of an image (n, channels, x, y, z)."""
         logits: Tensor = _GAIN * (self.network(image) + self.offset.view(1, -1, 1, 1, 1))
-        return logits if self.refinement is None else logits + self.refinement(image, logits)
-
-
-class Refinement(nn.Module):
-    """A correction of logits from the image at full resolution.
-
-    A network whose first convolution halves the image knows where things are, but draws
-    their borders from half the voxels. This one sees image and logits voxel by voxel: each
-    block of 2 × 2 × 2 voxels is one place with eight times the channels, in and out
-    (sub-pixel convolution, Shi et al., CVPR 2016), which keeps every voxel at an eighth of
-    the places. At first it corrects nothing.
-
-    Parameters
-    ----------
-    n_in : int
-        Channels of the image.
-    n_classes : int
-        Channels of the logits.
-    width : int, default 32
-        Channels within.
-    """
-
-    def __init__(self, n_in: int, n_classes: int, width: int = 32) -> None:
-        super().__init__()
-        self.first = _fine_block(8 * (n_in + n_classes), width)
-        self.second = _fine_block(width, width)
-        self.last = nn.Conv3d(width, 8 * n_classes, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
-
-    def forward(self, image: Tensor, logits: Tensor) -> Tensor:
-        """Return what is to be added to the logits."""
-        from monai.networks.utils import pixelshuffle, pixelunshuffle
-
-        blocks = pixelunshuffle(torch.cat([image, logits / _GAIN], 1), 3, 2)
-        inner = self.first(blocks.contiguous(memory_format=torch.channels_last_3d))
-        return pixelshuffle(self.last(inner + self.second(inner)), 3, 2)
-
-
-def _fine_block(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(n_in, n_out, 3, padding=1, bias=False),
-        nn.InstanceNorm3d(n_out, affine=True),
-        nn.LeakyReLU(0.01, inplace=True),
-    )
+        return logits
 
 
 def _unet(n_in: int, n_out: int, width: int) -> nn.Module:
@@ -177,9 +128,7 @@ def coarsest_size(name: str, patch: Sequence[int]) -> tuple[int, ...]:
     return size
 
 
-def build_network(
-    name: str, n_in: int, n_out: int, width: int, *, refine: bool = False
-) -> Segmenting:
+def build_network(name: str, n_in: int, n_out: int, width: int) -> Segmenting:
     """Build a network by name.
 
     Parameters
@@ -190,8 +139,6 @@ def build_network(
         Channels of the image and of the output (logits).
     width : int
         Channels at full resolution; a multiple of 4 for ``"segresnet"``.
-    refine : bool, default False
-        Whether a `Refinement` follows.
 
     Returns
     -------
@@ -208,8 +155,7 @@ def build_network(
         raise FormatError(
             f"expected a whole number that is a multiple of 4, found {width!r}", where="width"
         )
-    network = NETWORKS[name](n_in, n_out, width)
-    return Segmenting(network, n_out, Refinement(n_in, n_out) if refine else None)
+    return Segmenting(NETWORKS[name](n_in, n_out, width), n_out)
 
 
 def _check_name(name: str) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .borders import Border, fit_borders
 from .checks import describe, known_ranges
 from .grids import Grid
 from .inference import fit_temperature, infer, logits_of
 
-__all__ = ["dice_of", "ranges_of", "temperature_of"]
+__all__ = ["borders_of", "dice_of", "ranges_of", "temperature_of"]
 
 Array = NDArray[Any]
 Labelled = Iterable[tuple[Array, Array]]
@@ -84,6 +85,26 @@ def temperature_of(network: Any, scans: Labelled, device: torch.device, **how: A
         logits.append(found.flatten(1)[:, unsure])
         targets.append(torch.from_numpy(target).flatten(1)[:, unsure])
     return fit_temperature(logits, targets)
+
+
+def borders_of(network: Any, scans: Labelled, n_classes: int, **how: Any) -> dict[int, Border]:
+    """Return how far to trust network and intensity at borders, see `fit_borders`.
+
+    Parameters
+    ----------
+    network, scans
+        As in `dice_of`.
+    n_classes : int
+        With the background.
+    **how
+        Arguments of `infer`.
+
+    Returns
+    -------
+    dict of int to Border
+    """
+    found = ((image[0], infer(network, image, **how)[0], target) for image, target in scans)
+    return fit_borders(found, n_classes)
 
 
 def ranges_of(
