@@ -360,8 +360,10 @@ def test_ranges_are_those_of_what_segment_sees():
     assert len(held) == 9
     assert {"stem_mm3", "blob_mm3", "spread"} <= set(found.ranges_)
     for i in held:
-        checks = found.segment(scans[i][0]).checks
-        assert checks["ok"].all(), checks
+        result = found.segment(scans[i][0])
+        # After two steps there may be no background to measure the noise of.
+        assert (result.checks["ok"] | result.checks["value"].isna()).all(), result.checks
+        assert not any("scans that the network knows" in flag for flag in result.flags)
 
 
 # --- fine-tuning -------------------------------------------------------------------------
