@@ -4,6 +4,7 @@ from . import errors as errors
 from . import evaluation as evaluation
 from . import imaging as imaging
 from . import plots as plots
+from . import proteomics as proteomics
 from . import report as report
 from . import stats as stats
 from . import trigeminal as trigeminal

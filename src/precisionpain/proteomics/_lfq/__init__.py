@@ -1,0 +1,1 @@
+"""Exports of mass spectrometry: opened, recognised, sifted, put together."""
