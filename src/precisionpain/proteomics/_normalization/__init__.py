@@ -1,0 +1,1 @@
+"""Pieces of the normalisations: which values may be learned from, medians, and joining projects."""
