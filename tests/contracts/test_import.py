@@ -119,7 +119,10 @@ def test_imports_go_downward(path):
 
 
 def test_every_public_name_resolves():
-    for room in ("cohort", "datasets", "evaluation", "imaging", "report", "stats", "trigeminal"):
+    rooms = (
+        "cohort", "datasets", "evaluation", "imaging", "proteomics", "report", "stats", "trigeminal"
+    )  # fmt: skip
+    for room in rooms:
         module = getattr(precisionpain, room)
         assert module.__all__
         for name in module.__all__:
