@@ -22,6 +22,7 @@ ROOMS = (
     "evaluation",
     "imaging",
     "plots",
+    "proteomics",
     "report",
     "stats",
     "trigeminal",
