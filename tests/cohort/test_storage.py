@@ -204,6 +204,21 @@ def test_what_a_table_reader_attached_is_no_hindrance(tmp_path):
     assert read_cohort(cohort.save(tmp_path / "c")).columns["age"].unit == "years"
 
 
+def test_tables_of_samples_by_panel_come_back(tmp_path):
+    """A plate for each panel, and a sample that one panel lacks."""
+    obs = pd.DataFrame({"subject_id": ["a", "b"]}, index=["s1", "s2"])
+    assay = anndata.AnnData(np.ones((2, 1)), obs=obs)
+    plates = pd.DataFrame({"P1": ["x", None], "P2": ["x", "y"], "n": [1.0, 2.0]}, index=obs.index)
+    assay.obsm["plate"] = plates
+    cohort = Cohort(pd.DataFrame(index=["a", "b"]), assays={"x": assay})
+    again = read_cohort(cohort.save(tmp_path / "c")).assays["x"].obsm["plate"]
+    assert again.dtypes.tolist() == plates.dtypes.tolist()
+    assert again["P1"].tolist()[0] == "x"
+    assert again["P1"].isna().tolist() == [False, True]
+    pd.testing.assert_frame_equal(again[["P2", "n"]], plates[["P2", "n"]], check_names=False)
+    assert plates["P1"].dtype == object  # what was handed in stays
+
+
 def test_samples_without_any_text(tmp_path):
     obs = pd.DataFrame({"subject_id": ["a"], "visit": [None]}, index=["s"])
     cohort = Cohort(

@@ -354,3 +354,13 @@ def test_scores_in_a_cross_validated_pipeline(cohort):
         model, cohort, "mvd_response", pp.evaluation.SubjectKFold(3)
     )
     assert len(result.frame()) > 0
+
+
+def test_controls_of_another_specimen_are_refused():
+    cohort = pp.datasets.sample_tn()
+    healthy = cohort.subjects.query("diagnosis == 'control'").index
+    csf, plasma = (cohort.assays[name] for name in ("csf_pea", "plasma_pea"))
+    controls = csf[(csf.obs["visit"] == "preop") & csf.obs["subject_id"].isin(healthy)]
+    mine = plasma[plasma.obs["visit"] == "preop"]
+    with pytest.raises(FormatError, match=r"controls of 'plasma'.*found 'CSF'"):
+        pp.proteomics.PanelScores("trigeminal", controls=controls).fit(mine)

@@ -61,9 +61,8 @@ def read_table(source: Path | IO[bytes]) -> pd.DataFrame:
 def write_assay(adata: Any, file: Path, *, label: str) -> dict[str, list[str]]:
     """Write an assay and return which of its columns are text; h5ad makes categories of them."""
     text = {}
-    for axis in ("obs", "var"):
-        table = getattr(adata, axis)
-        text[axis] = [name for name in table if table[name].dtype == object]
+    for axis, table in _tables_of(adata).items():
+        text[axis] = [str(name) for name in table if table[name].dtype == object]
         for name in text[axis]:
             if pd.api.types.infer_dtype(table[name], skipna=True) in ("string", "empty"):
                 categories = pd.Index(table[name].dropna().unique(), dtype=object)
@@ -81,7 +80,7 @@ def write_assay(adata: Any, file: Path, *, label: str) -> dict[str, list[str]]:
         raise FormatError(
             f"the assay can't be stored: {error}",
             where=label,
-            remedy="give each column of obs and var values of one type",
+            remedy="give each column of obs, var, obsm and varm values of one type",
         ) from error
     return text
 
@@ -91,11 +90,22 @@ def read_assay(file: Path, text: Mapping[str, list[str]]) -> Any:
     import anndata
 
     adata = anndata.read_h5ad(file)
+    tables = _tables_of(adata)
     for axis, names in text.items():
-        table = getattr(adata, axis)
         for name in names:
-            table[name] = table[name].astype(object)
+            tables[axis][name] = tables[axis][name].astype(object)
     return adata
+
+
+def _tables_of(adata: Any) -> dict[str, pd.DataFrame]:
+    """Return the tables of an assay: ``obs``, ``var``, and those in ``obsm`` and ``varm``."""
+    inner = {
+        f"{place}/{name}": table
+        for place in ("obsm", "varm")
+        for name, table in getattr(adata, place).items()
+        if isinstance(table, pd.DataFrame)
+    }
+    return {"obs": adata.obs, "var": adata.var, **inner}
 
 
 def _unfit(label: str, what: str) -> FormatError:

@@ -111,8 +111,8 @@ def _by_id(adata: AnnData, ids: list[Any], name: str) -> NDArray[np.bool_]:
     )
 
 
-def one_specimen(adata: AnnData, rows: NDArray[np.bool_], where: str = "adata") -> None:
-    """Refuse samples of several specimens: their levels aren't comparable.
+def one_specimen(adata: AnnData, rows: NDArray[np.bool_], where: str = "adata") -> str | None:
+    """Return the specimen, and refuse several: their levels aren't comparable.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def one_specimen(adata: AnnData, rows: NDArray[np.bool_], where: str = "adata") 
         When CSF and plasma, say, are mixed.
     """
     if "specimen" not in adata.obs:
-        return
+        return None
     found = sorted(adata.obs["specimen"][rows].dropna().astype(str).unique())
     if len(found) > 1:
         raise FormatError(
@@ -128,6 +128,7 @@ def one_specimen(adata: AnnData, rows: NDArray[np.bool_], where: str = "adata") 
             where=where,
             remedy=f"choose one first: adata[adata.obs['specimen'] == {found[0]!r}]",
         )
+    return found[0] if found else None
 
 
 def people_of(

@@ -141,7 +141,7 @@ class PanelScores(TransformerMixin, BaseEstimator):
                 f"none of the {len(self.panel_)} analytes of panel {self.panel_.name!r} is "
                 f"among the {adata.n_vars} assays",
                 where="adata.var",
-                remedy="check the columns 'uniprot' and 'gene'",
+                remedy="check the columns 'uniprot' and 'gene', or choose another panel",
             )
         self.controls_ = self._control_values(adata, list(found["assay"]))
         own = self.controls_.to_numpy()
@@ -234,7 +234,14 @@ class PanelScores(TransformerMixin, BaseEstimator):
             source = chosen
             rows = is_sample(source)
             check_log2(source, where="controls")
-            one_specimen(source, rows, "controls")
+            mine = one_specimen(adata, is_sample(adata))
+            theirs = one_specimen(source, rows, "controls")
+            if mine and theirs and mine != theirs:
+                raise FormatError(
+                    f"expected controls of {mine!r} as the samples are, found {theirs!r}",
+                    where="controls",
+                    remedy="levels of two specimens aren't comparable: take controls of the same",
+                )
             absent = [name for name in assays if name not in source.var_names]
             if absent:
                 raise AlignmentError(f"the controls lack {list_some(absent)}", where="controls")
