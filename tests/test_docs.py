@@ -21,6 +21,7 @@ ROOMS = (
     "errors",
     "evaluation",
     "imaging",
+    "mtbi",
     "plots",
     "proteomics",
     "report",

@@ -7,7 +7,7 @@
 
 Dice, centre-line Dice and distances by class; the threshold baseline beside it; and the whole way
 from scan to measures: smallest section, contact told from no contact, coverage of the intervals.
-Seeds from 60000 were not looked at in development. All of it is synthetic, and says nothing
+Seeds from 61000 were not looked at in development. All of it is synthetic, and says nothing
 about scans of patients.
 """
 
@@ -133,14 +133,14 @@ def end_to_end(table: pd.DataFrame) -> pd.Series:
             )
             rows[f"{name}: interval covers, %"] = 100 * holds[said].mean()
             held.append(holds[said].mean())
-    rows["all intervals: mean coverage, %"] = 100 * float(np.mean(held))
+    rows["all intervals: mean coverage, %"] = 100 * float(np.nanmean(held))
     return pd.Series(rows)
 
 
 def main() -> None:
     """Run the phantoms, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=int, default=60_000)
+    parser.add_argument("--first", type=int, default=61_000)
     parser.add_argument("--phantoms", type=int, default=30)
     parser.add_argument("--calibrate", action="store_true", help="print floors and factors")
     parser.add_argument("--thick", action="store_true")
@@ -152,7 +152,7 @@ def main() -> None:
     seeds = range(arguments.first, arguments.first + arguments.phantoms)
     if arguments.calibrate:
         rows = Parallel(n_jobs=arguments.jobs)(
-            delayed(traced)(seed, arguments.model) for seed in range(21_000, 21_040)
+            delayed(traced)(seed, arguments.model) for seed in range(21_000, 21_060)
         )
         table = pd.DataFrame([row for of_one in rows for row in of_one])
         print(json.dumps(calibrate(table), indent=4))

@@ -3,6 +3,7 @@ from . import datasets as datasets
 from . import errors as errors
 from . import evaluation as evaluation
 from . import imaging as imaging
+from . import mtbi as mtbi
 from . import plots as plots
 from . import proteomics as proteomics
 from . import report as report

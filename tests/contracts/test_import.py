@@ -25,15 +25,15 @@ FLOORS = {
     "cohort": 3,
     "proteomics": 4,
     "trigeminal": 4,
-    "mtbi": 4,
     "evaluation": 4,
-    "fusion": 5,
-    "federated": 5,
-    "datasets": 6,
-    "report": 7,
-    "cli": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "mtbi": 5,
+    "fusion": 6,
+    "federated": 6,
+    "datasets": 7,
+    "report": 8,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 
 HEAVY = (
@@ -120,7 +120,8 @@ def test_imports_go_downward(path):
 
 def test_every_public_name_resolves():
     rooms = (
-        "cohort", "datasets", "evaluation", "imaging", "proteomics", "report", "stats", "trigeminal"
+        "cohort", "datasets", "evaluation", "imaging", "mtbi", "proteomics", "report", "stats",
+        "trigeminal",
     )  # fmt: skip
     for room in rooms:
         module = getattr(precisionpain, room)

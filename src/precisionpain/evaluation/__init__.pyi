@@ -1,3 +1,6 @@
+from .audit import Audit as Audit
+from .audit import audit_groups as audit_groups
+from .audit import audit_table as audit_table
 from .clinical import ClinicalFeatures as ClinicalFeatures
 from .clinical import clinical_model as clinical_model
 from .clinical import nested as nested

@@ -37,9 +37,12 @@ from ..errors import FormatError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from ._transformer import Matrix
+
 __all__ = [
     "ASSAY_TYPES",
     "QC",
+    "QC_WORDS",
     "SAMPLE_TYPES",
     "about",
     "as_adata",
@@ -48,12 +51,20 @@ __all__ = [
     "is_sample",
     "make_adata",
     "per_panel",
+    "qc_codes_of",
     "values_of",
 ]
 
 SAMPLE_TYPES = ("SAMPLE", "CONTROL", "NEGATIVE_CONTROL", "PLATE_CONTROL")
 ASSAY_TYPES = ("ASSAY", "INCUBATION_CONTROL", "EXTENSION_CONTROL", "AMPLIFICATION_CONTROL")
 QC = {"PASS": 0.0, "WARN": 1.0, "FAIL": 2.0}
+# What files call it, in capitals. EXCLUDED is what the software took out: failed.
+QC_WORDS = {
+    "PASS": QC["PASS"], "PASSED": QC["PASS"], "OK": QC["PASS"],
+    "WARN": QC["WARN"], "WARNING": QC["WARN"],
+    "MANUAL_WARN": QC["WARN"], "MANUAL_WARNING": QC["WARN"],
+    "FAIL": QC["FAIL"], "FAILED": QC["FAIL"], "EXCLUDED": QC["FAIL"],
+}  # fmt: skip
 _KEY = "precisionpain"
 
 
@@ -128,10 +139,10 @@ def is_sample(adata: AnnData) -> NDArray[np.bool_]:
     return (adata.obs["sample_type"].astype(str).str.upper() == "SAMPLE").to_numpy()
 
 
-def is_assay(adata: AnnData) -> NDArray[np.bool_]:
+def is_assay(adata: AnnData | Matrix) -> NDArray[np.bool_]:
     """Tell which columns measure a protein, and aren't controls of the method."""
     if "assay_type" not in adata.var:
-        return np.ones(adata.n_vars, dtype=bool)
+        return np.ones(len(adata.var), dtype=bool)
     return (adata.var["assay_type"].astype(str).str.upper() == "ASSAY").to_numpy()
 
 
@@ -164,6 +175,16 @@ def per_panel(adata: AnnData, name: str) -> pd.DataFrame:
             f"expected the column {name!r}, found {list(adata.obs.columns)}", where="adata.obs"
         )
     return pd.DataFrame(dict.fromkeys(panels, adata.obs[name]), index=adata.obs_names)
+
+
+def qc_codes_of(said: pd.Series) -> NDArray[np.float64]:
+    """Return the codes of `QC` for words or codes; NaN for what says nothing."""
+    if pd.api.types.is_numeric_dtype(said):
+        return said.to_numpy(dtype=np.float64, na_value=np.nan)
+    spelt = said.astype(object).astype(str).str.strip().str.upper().str.replace(" ", "_")
+    words = spelt.map(QC_WORDS).astype(np.float64)
+    codes = words.fillna(pd.to_numeric(spelt, errors="coerce"))
+    return np.asarray(codes, dtype=np.float64)
 
 
 def check_log2(adata: AnnData, *, where: str = "adata.X") -> None:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import AlignmentError, FormatError, list_some
-from ._layout import check_log2, is_sample, values_of
+from ._layout import check_log2, is_assay, is_sample, values_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,6 +50,11 @@ class Matrix:
         self.var = var
         self.layers = layers
         self.sample = sample
+
+    @property
+    def measures(self) -> NDArray[np.bool_]:
+        """Which columns measure a protein; controls of the method are never learned from."""
+        return is_assay(self)
 
 
 class ProteinTransformer(TransformerMixin, BaseEstimator):

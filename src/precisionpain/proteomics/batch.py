@@ -98,6 +98,8 @@ class ComBat(Scaler):
     -----
     Limits of detection (layer or column ``lod``) are adjusted like values.
 
+    Control assays are adjusted too, each by itself: proteins borrow nothing from them.
+
     Of `y`, nothing is learned: it only serves to refuse covariates that give it away. Rows
     that aren't samples of people get the average covariates where they have none; without a
     batch (a control sample has a plate, but no site), or of an unseen one, they become missing.
@@ -216,7 +218,7 @@ class ComBat(Scaler):
         terms = (terms - self._centre) / self._spread
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # means of columns without a value
-            self._estimate(values, codes, counts, indicators, terms)
+            self._estimate(values, codes, counts, indicators, terms, matrix.measures)
 
     def _check_batches(self, counts: NDArray[np.intp]) -> None:
         if len(counts) < 2:
@@ -238,7 +240,7 @@ class ComBat(Scaler):
 
     def _estimate(
         self, values: Array, codes: NDArray[Any], counts: NDArray[Any],
-        indicators: Array, terms: Array,
+        indicators: Array, terms: Array, measures: NDArray[np.bool_],
     ) -> None:  # fmt: skip
         k = len(counts)
         fitted = least_squares(np.hstack([indicators, terms]), values, k)
@@ -260,8 +262,8 @@ class ComBat(Scaler):
         sigma = np.where(flat, 1.0, np.sqrt(sigma2))
         scaled = (values - alpha - terms @ beta) / sigma
         names = list(self.feature_names_in_)
-        if flat.any() or not there.all():
-            self._warn(flat, there)
+        if flat[measures].any() or not there[:, measures].all():
+            self._warn(flat & measures, there | ~measures)
 
         shape = (k, len(names))
         gamma, delta = np.full(shape, np.nan), np.ones(shape)
@@ -273,7 +275,13 @@ class ComBat(Scaler):
             if i == ref:
                 continue
             usable = ~flat & np.isfinite(gamma[i]) & (delta[i] > 0)
-            gamma_star[i], delta_star[i] = self._shrunk(i, n, squares, gamma[i], delta[i], usable)
+            # A control assay says nothing of proteins, and borrows nothing from them.
+            gamma_star[i] = np.nan_to_num(gamma[i])
+            delta_star[i] = np.where(delta[i] > 0, delta[i], 1.0)
+            gamma_star[i, measures], delta_star[i, measures] = self._shrunk(
+                i, n[measures], squares[measures], gamma[i, measures], delta[i, measures],
+                usable[measures],
+            )  # fmt: skip
             # Nothing is known of a spread of 0, so a constant protein is shifted in full.
             own = flat & (n > 0)
             gamma_star[i, own], delta_star[i, flat] = gamma[i, own], 1.0

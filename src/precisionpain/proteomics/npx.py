@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..errors import FormatError
+from ._layout import about, as_adata
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -147,9 +150,9 @@ def write_npx(adata: AnnData, path: str | Path) -> Path:
     Raises
     ------
     FormatError
-        When the ending is another one, ``obs`` and ``var`` have a column of the same name,
-        text has a word that stands for missing, or a wide sheet can't hold the limits of
-        detection (several of one assay) or concentrations.
+        When the data are no NPX, the ending is another one, ``obs`` and ``var`` have a column of
+        the same name, text has a word that stands for missing, or a wide sheet can't hold the
+        limits of detection (several of one assay) or concentrations.
 
     Examples
     --------
@@ -162,6 +165,13 @@ def write_npx(adata: AnnData, path: str | Path) -> Path:
     >>> bool((again.to_df() == plasma.to_df()).all(axis=None))
     True
     """
+    kind = about(as_adata(adata)).get("kind", "npx")
+    if kind != "npx":
+        raise FormatError(
+            f"expected NPX, found data of kind {kind!r}, which would be read back as NPX",
+            where="adata.uns['precisionpain']['kind']",
+            remedy="save it with adata.write_h5ad",
+        )
     from ._npx.writing import write_long
     from ._npx.writing_wide import write_wide
 

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..errors import FormatError, list_some
 from ._normalizers import from_reference, loess, nanmean, quantile_reference, vsn_fit, vsn_row
@@ -19,13 +18,6 @@ from ._scaler import Scaler
 from ._transformer import Array, Matrix
 
 __all__ = ["VSN", "CyclicLoess", "MedianScaler", "QuantileNormalizer"]
-
-
-def _measures(matrix: Matrix) -> NDArray[np.bool_]:
-    """Tell which columns measure a protein; controls of the method have no part in a median."""
-    if "assay_type" not in matrix.var:
-        return np.ones(matrix.values.shape[1], dtype=bool)
-    return (matrix.var["assay_type"].astype(str).str.upper() == "ASSAY").to_numpy()
 
 
 class MedianScaler(Scaler):
@@ -69,7 +61,7 @@ class MedianScaler(Scaler):
     def _fit(self, matrix: Matrix) -> None:
         values = matrix.values[matrix.sample]
         seen = np.isfinite(values).mean(axis=0)
-        self.counted_ = _measures(matrix) & (seen >= self.min_observed) & (seen > 0)
+        self.counted_ = matrix.measures & (seen >= self.min_observed) & (seen > 0)
         if self.by_panel and "panel" in matrix.var:
             self._panels = matrix.var["panel"].astype(str).to_numpy()
         else:
@@ -108,7 +100,8 @@ class QuantileNormalizer(Scaler):
 
     The reference is the mean of the sorted training samples. A value becomes the reference's
     value at its rank; equal values share their mean rank; over gaps, ranks and reference are
-    interpolated. New samples are mapped to the same reference.
+    interpolated. New samples are mapped to the same reference. Control assays have no part, and
+    stay as they are.
 
     Attributes
     ----------
@@ -132,14 +125,18 @@ class QuantileNormalizer(Scaler):
     """
 
     def _fit(self, matrix: Matrix) -> None:
-        values = matrix.values[matrix.sample]
+        self._counted = matrix.measures
+        values = matrix.values[matrix.sample][:, self._counted]
         enough = np.isfinite(values).sum(axis=1) >= 2
         if not enough.any():
             raise FormatError("expected a sample with two values or more, found none", where="X")
         self.reference_ = quantile_reference(values[enough])
 
     def _transform(self, matrix: Matrix) -> Array:
-        return np.vstack([from_reference(row, self.reference_) for row in matrix.values])
+        result, columns = matrix.values, self._counted
+        for row in result:
+            row[columns] = from_reference(row[columns], self.reference_)
+        return result
 
 
 class VSN(Scaler):
@@ -151,7 +148,8 @@ class VSN(Scaler):
 
     Learned in the fold: the mean of each protein and the variance. A new sample has an a and a
     b of its own, fitted to these by the same likelihood, so that it depends on no other
-    sample. For training samples this gives back the joint fit.
+    sample. For training samples this gives back the joint fit. Control assays have no part in
+    the fits, but are transformed with their sample.
 
     Parameters
     ----------
@@ -199,7 +197,8 @@ class VSN(Scaler):
     def _fit(self, matrix: Matrix) -> None:
         if not 0.5 <= self.robust <= 1:
             raise FormatError(f"robust is a share of 0.5 to 1, found {self.robust!r}")
-        values = matrix.values[matrix.sample]
+        columns = matrix.measures
+        values = matrix.values[matrix.sample][:, columns]
         values = values[np.isfinite(values).sum(axis=1) >= 3]
         if len(values) < 2:
             raise FormatError(
@@ -210,9 +209,11 @@ class VSN(Scaler):
         # optimiser's last digits; in units of a typical intensity, so that it sees numbers near 1.
         values = values[np.lexsort(np.nan_to_num(values).T)]
         self._unit = float(np.nanmedian(values))
-        a, log_b, self.mean_, self.sigma2_, self.used_ = vsn_fit(
+        a, log_b, mean, self.sigma2_, used = vsn_fit(
             np.exp2(values - self._unit), robust=self.robust
         )
+        self.mean_, self.used_ = np.full(len(columns), np.nan), np.zeros(len(columns), dtype=bool)
+        self.mean_[columns], self.used_[columns] = mean, used
         if not self.sigma2_ > 0:
             raise FormatError("the samples don't differ, so no variance can be learned", where="X")
         self._start = (float(a.mean()), float(log_b.mean()))
@@ -254,6 +255,8 @@ class CyclicLoess(Scaler):
 
     Notes
     -----
+    Control assays have no part in the curves, and stay as they are.
+
     A sample is transformed against the references alone. With "fast" this is the same, for
     the training samples, as the plain method on all of them; with "pairs" and "affy", whose
     curves belong to pairs of samples, it is their curve against the normalised mean.
@@ -294,7 +297,8 @@ class CyclicLoess(Scaler):
             raise FormatError(
                 f"expected n_iter ≥ 1 and a span in (0, 1], found {self.n_iter!r}, {self.span!r}"
             )
-        values = matrix.values[matrix.sample]
+        self._counted = matrix.measures
+        values = matrix.values[matrix.sample][:, self._counted]
         references = []
         for _ in range(self.n_iter):
             if self.method == "fast":
@@ -329,10 +333,10 @@ class CyclicLoess(Scaler):
         return np.nan_to_num(loess(one - two, (one + two) / 2, self.span))
 
     def _transform(self, matrix: Matrix) -> Array:
-        result = matrix.values
+        result, columns = matrix.values, self._counted
         for row in result:
             for reference in self.references_:
-                row[:] = self._against(row, reference)
+                row[columns] = self._against(row[columns], reference)
         return result
 
 

@@ -181,9 +181,10 @@ def _fit(values: Array, design: Array, person: NDArray[np.intp], reml: bool) -> 
     hessian_cross = -state.rss_slope / sigma2**2
     hessian_sigma = data.df / sigma2**2
     determinant = hessian_ratio * hessian_sigma - hessian_cross**2
-    information = tuple(
-        2 * part / determinant for part in (hessian_sigma, -hessian_cross, hessian_ratio)
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = tuple(
+            2 * part / determinant for part in (hessian_sigma, -hessian_cross, hessian_ratio)
+        )
     bad = (data.size.max(axis=0) < 2) | (ordinary.df < 1)
     bad = np.broadcast_to(bad, (p,)).copy()
     bad[list(ordinary.free)] = True

@@ -616,7 +616,7 @@ class TrigeminalSegmenter(BaseEstimator):
             loaded.ranges_ = {name: (low, high) for name, (low, high) in about["ranges"].items()}
             loaded.borders_ = {
                 int(k): Border(float(network), float(intensity))
-                for k, (network, intensity) in about.get("borders", {}).items()
+                for k, (network, intensity) in about["borders"].items()
             }
             loaded.memory_ = SubjectMemory.from_json(about["memory"])
             check_settings(loaded.get_params(deep=False))

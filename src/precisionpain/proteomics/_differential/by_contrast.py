@@ -158,7 +158,7 @@ def _anova(study: Study) -> Outcome:
 def _mixed(study: Study) -> Outcome:
     assert study.contrast is not None
     design = make_design(study.rows, study.formula)
-    fit = fit_mixed(study.values, design.matrix, study.people(), reml=study.reml)
+    fit = fit_mixed(study.values, design.matrix, study.repeated(), reml=study.reml)
     study.warn_constant(fit.constant)
     table = fit.t_test(contrast_weights(design, study.contrast), study.confidence)
     return table | _counts(study), study, {}

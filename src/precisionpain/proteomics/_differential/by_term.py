@@ -35,7 +35,7 @@ def _anova(study: Study) -> Outcome:
 
 def _mixed(study: Study) -> Outcome:
     design = make_design(study.rows, study.formula, sum_to_zero=True)
-    fit = fit_mixed(study.values, design.matrix, study.people(), reml=study.reml)
+    fit = fit_mixed(study.values, design.matrix, study.repeated(), reml=study.reml)
     study.warn_constant(fit.constant)
     return {name: fit.f_test(columns) for name, columns in design.terms.items()}, study
 
@@ -138,7 +138,7 @@ def _pairs_of_means(study: Study, term: str) -> Outcome:
         fit = fit_linear(study.values, design.matrix)
         study.warn_constant(fit.variance <= rounding(fit.mean))
     else:
-        mixed = fit_mixed(study.values, design.matrix, study.people(), reml=study.reml)
+        mixed = fit_mixed(study.values, design.matrix, study.repeated(), reml=study.reml)
         study.warn_constant(mixed.constant)
     seen = ~np.isnan(study.values)
     k = len(_cells(study, design, term))

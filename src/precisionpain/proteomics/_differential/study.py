@@ -85,8 +85,27 @@ class Study:
             ways = f"block={self.subject!r}, or '+ {self.subject}' in the formula"
         check_one_sample_each(
             self.adata, self.rows, self.subject, self.formula,
-            f"choose one sample each, adata[adata.obs['visit'] == 'preop'], or use {ways}",
+            f"choose one sample of each, for example of one visit, or use {ways}",
         )  # fmt: skip
+
+    def repeated(self) -> NDArray[np.intp]:
+        """Return the person of each sample; refuse people with one sample each.
+
+        Raises
+        ------
+        FormatError
+            When nobody has several samples, so that people can't be told from chance.
+        """
+        people = self.people()
+        if len(people) and np.bincount(people).max() < 2:
+            raise FormatError(
+                f"method={self.method!r} needs people with several samples; each of the "
+                f"{len(people)} people has one",
+                where=f"adata.obs[{self.subject!r}]",
+                remedy="use 'limma', 'anova' or 'welch' for one sample each; else look whether "
+                f"{self.subject!r} holds samples instead of people",
+            )
+        return people
 
     def warn_constant(self, constant: NDArray[np.bool_]) -> None:
         """Warn of proteins that don't vary."""

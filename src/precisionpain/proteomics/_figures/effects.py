@@ -108,13 +108,14 @@ def plot_volcano(
     if min_log_fc > 0:
         for edge in (-min_log_fc, min_log_fc):
             ax.axvline(edge, color=MUTED, lw=1, ls=DASHED, zorder=1)
-    if (q <= alpha).any():
-        # The largest p that passes.
-        ax.axhline(float(-np.log10(max(p[q <= alpha].max(), _TINIEST))), color=MUTED, lw=1,
-                   ls=DASHED, zorder=1, gid="threshold")  # fmt: skip
-        ax.annotate(f"q ≤ {alpha:g}", (1, float(-np.log10(max(p[q <= alpha].max(), _TINIEST)))),
-                    xycoords=("axes fraction", "data"), xytext=(-2, 3), fontsize=SMALL,
-                    textcoords="offset points", ha="right", color=MUTED)  # fmt: skip
+    passed = q <= alpha
+    if passed.any():
+        # Any line between the last that passes and the first that doesn't tells them apart.
+        line = (height[passed].min() + height[~passed].max(initial=0.0)) / 2
+        ax.axhline(float(line), color=MUTED, lw=1, ls=DASHED, zorder=1, gid="threshold")
+        ax.annotate(f"q ≤ {alpha:g}", (0, float(line)), xycoords=("axes fraction", "data"),
+                    xytext=(3, 3), textcoords="offset points", fontsize=SMALL,
+                    color=MUTED)  # fmt: skip
     contrast = results.attrs.get("contrast")
     label(ax, "Difference, log2" + (f": {contrast}" if contrast else ""), "Evidence, −log10 p")
     limit = f"q ≤ {alpha:g}" + (f", at least {min_log_fc:g} on log2" if min_log_fc > 0 else "")

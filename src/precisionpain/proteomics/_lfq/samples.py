@@ -9,13 +9,11 @@ import pandas as pd
 
 from ...errors import AlignmentError, FormatError, list_some
 from .._layout import SAMPLE_TYPES
+from .._sheet import read_sheet
 from .names import clean_samples
-from .table import TableLike, open_table
+from .table import TableLike
 
 __all__ = ["sample_table"]
-
-# Codes, whatever they look like: 007 stays 007.
-_CODES = ("subject_id", "visit", "specimen", "sample_type", "plate", "well", "batch")
 
 
 def sample_table(names: Sequence[str], samples: TableLike | None, where: str) -> pd.DataFrame:
@@ -26,8 +24,8 @@ def sample_table(names: Sequence[str], samples: TableLike | None, where: str) ->
     names : sequence of str
         As the file has them.
     samples : pandas.DataFrame, str or Path, optional
-        A row for each sample, keyed by the column ``sample_id`` (else by the index): the name
-        in the file, or that name without folder and ending.
+        See `read_sheet`. The id is the name in the file, or that name without folder and
+        ending.
     where : str
         The file, for messages.
 
@@ -57,7 +55,7 @@ def sample_table(names: Sequence[str], samples: TableLike | None, where: str) ->
     ).set_index(pd.Index(short, name="sample_id"))
     if samples is None:
         return obs
-    table, source = _read(samples)
+    table, source = read_sheet(samples)
     # A key may be the name as the file has it, or the clean one.
     by_original = dict(zip(names, short, strict=True))
     keys = pd.Index([k if k in obs.index else by_original.get(k, k) for k in table.index])
@@ -66,44 +64,6 @@ def sample_table(names: Sequence[str], samples: TableLike | None, where: str) ->
     for column in table:
         obs[column] = table[column]
     return _checked(obs, source)
-
-
-def _read(samples: TableLike) -> tuple[pd.DataFrame, str]:
-    """Return the table by key, and its name."""
-    if isinstance(samples, pd.DataFrame):
-        table, source = samples.copy(), "samples"
-    else:
-        file = open_table(samples)
-        file.load(range(len(file.columns)))
-        text = pd.DataFrame({c: file.text(i) for i, c in enumerate(file.columns) if c.strip()})
-        text = text[(text != "").any(axis=1)]
-        table, source = text.apply(_typed), file.name
-        if "sample_id" not in table:
-            raise FormatError(
-                f"expected the column 'sample_id', found {list_some(table.columns)}",
-                where=source,
-                remedy="call the column that holds the names of samples sample_id",
-            )
-    if "sample_id" in table:
-        table = table.set_index("sample_id")
-    elif isinstance(table.index, pd.RangeIndex):
-        raise FormatError(
-            f"expected the column 'sample_id' (or an index of names), found "
-            f"{list_some(table.columns)}",
-            where=source,
-        )
-    return table.set_axis(table.index.map(str).str.strip()), source
-
-
-def _typed(column: pd.Series) -> pd.Series:
-    """Make numbers of a column of text that holds nothing else."""
-    if column.name in (*_CODES, "sample_id"):
-        return column.where(column != "", None)
-    coded = column.str.fullmatch(r"0\d+").any()
-    numbers = pd.to_numeric(column.where(column != "", "nan"), errors="coerce")
-    if coded or (numbers.isna() & (column != "")).any() or not numbers.notna().any():
-        return column.where(column != "", None)
-    return numbers
 
 
 def _check_keys(keys: pd.Index, known: pd.Index, source: str, where: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import FormatError, list_some
-from .._layout import QC, is_sample, per_panel, values_of
+from .._layout import QC, is_sample, per_panel, qc_codes_of, values_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-_SPELT = {"PASS": "PASS", "WARN": "WARN", "WARNING": "WARN", "FAIL": "FAIL", "EXCLUDED": "FAIL"}
 
 
 def column_medians(values: Array) -> Array:
@@ -90,14 +89,6 @@ def labels_of(adata: AnnData, by: Collection[str]) -> pd.DataFrame:
     return pd.DataFrame(out, index=adata.obs_names)
 
 
-def _codes(column: pd.Series) -> Array:
-    """Return the codes of `QC`; NaN for what says nothing."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64)
-    spelt = column.astype(object).map(lambda v: _SPELT.get(str(v).strip().upper()))
-    return np.asarray(spelt.map(QC), dtype=np.float64)
-
-
 def passing(adata: AnnData, exclude_qc: Collection[str]) -> NDArray[np.bool_]:
     """Tell which values passed the quality control of samples.
 
@@ -118,13 +109,13 @@ def passing(adata: AnnData, exclude_qc: Collection[str]) -> NDArray[np.bool_]:
     for name in ("sample_qc", "qc"):
         if name in adata.obsm:
             table: pd.DataFrame = adata.obsm[name]
-            codes = np.column_stack([_codes(table[panel]) for panel in table])
+            codes = np.column_stack([qc_codes_of(table[panel]) for panel in table])
             place = pd.Index(table.columns.astype(str)).get_indexer(pd.Index(panels_of(adata)))
             # A panel that the table doesn't know has no verdict, and passes.
             codes = np.column_stack([codes, np.full(len(codes), np.nan)])
             return ~np.isin(codes[:, place], bad)
         if name in adata.obs:
-            return ~np.isin(_codes(adata.obs[name])[:, None], bad)
+            return ~np.isin(qc_codes_of(adata.obs[name])[:, None], bad)
     return np.ones((adata.n_obs, 1), dtype=bool)
 
 

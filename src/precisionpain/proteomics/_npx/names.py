@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ...errors import FormatError, list_some
+from .._layout import QC_WORDS
 
 __all__ = [
     "KEYS",
@@ -86,13 +87,6 @@ UNIT_OF = {"npx": "NPX", "quantified": "log2 concentration"}
 # What stands for "not given". An empty cell does too.
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "No Data")
 
-# QC flags; the codes are those of `_layout.QC`. EXCLUDED is what the software took out: failed.
-_FLAGS = {
-    "PASS": 0.0, "PASSED": 0.0, "OK": 0.0,
-    "WARN": 1.0, "WARNING": 1.0, "MANUAL_WARN": 1.0, "MANUAL_WARNING": 1.0,
-    "FAIL": 2.0, "FAILED": 2.0, "EXCLUDED": 2.0,
-}  # fmt: skip
-
 _SAMPLE_TYPES = {
     "SAMPLE": "SAMPLE",
     "CONTROL": "CONTROL",
@@ -157,7 +151,7 @@ def qc_code(flag: object) -> float | None:
     """Return the code of a QC flag, NaN where nothing is said, None for an unknown word."""
     if flag is None or pd.isna(flag) or str(flag).strip() in MISSING:  # type: ignore[call-overload]
         return float("nan")
-    return _FLAGS.get(str(flag).strip().upper().replace(" ", "_"))
+    return QC_WORDS.get(str(flag).strip().upper().replace(" ", "_"))
 
 
 def sample_type(word: object, where: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import AlignmentError, FormatError, list_some
+from .._sheet import read_sheet
 from .names import canonical
 
 __all__ = ["Samples", "Subject", "join_people", "sample_table"]
@@ -75,21 +76,7 @@ def sample_table(samples: Samples) -> pd.DataFrame:
     AlignmentError
         When an id occurs more than once.
     """
-    if isinstance(samples, str | Path):
-        table = _read(Path(samples))
-        where = str(samples)
-    else:
-        table, where = samples.copy(), "samples"
-    keys = [name for name in table if canonical(str(name)) == "sample_id"]
-    if len(keys) > 1:
-        raise FormatError(f"the columns {keys} are all ids of samples", where=where)
-    if keys:
-        table = table.set_index(keys[0])
-    elif canonical(str(table.index.name)) != "sample_id":
-        raise FormatError(
-            f"expected a column or an index SampleID, found {[*map(str, table.columns)][:20]}",
-            where=where,
-        )
+    table, where = read_sheet(samples)
     if "subject_id" not in table:
         raise FormatError(
             f"expected a column subject_id, found {[*map(str, table.columns)][:20]}",
@@ -97,23 +84,12 @@ def sample_table(samples: Samples) -> pd.DataFrame:
             remedy="rename the column that tells the person, for example "
             "samples.rename(columns={'Subject': 'subject_id', 'Time': 'visit'})",
         )
-    table.index = table.index.map(lambda name: str(name).strip())
     twice = table.index[table.index.duplicated()].unique()
     if len(twice):
         raise AlignmentError(
             f"{len(twice)} ids of samples occur more than once: {list_some(twice)}", where=where
         )
     return table
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read a small table; ids stay text."""
-    if path.suffix.lower() in (".xlsx", ".xlsm"):
-        return pd.read_excel(path, dtype={"SampleID": str, "sample_id": str})
-    if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path)
-    kept = dict.fromkeys(("SampleID", "sample_id", "subject_id"), str)
-    return pd.read_csv(path, sep=None, engine="python", dtype=kept, encoding="utf-8-sig")
 
 
 def _by_table(obs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._layout import QC, is_assay, is_sample, per_panel, values_of
+from .._layout import is_assay, is_sample, per_panel, qc_codes_of, values_of
 from .._lfq.names import is_contaminant, is_decoy, members
 
 if TYPE_CHECKING:
@@ -47,14 +47,6 @@ _ACCESSION = re.compile(
     r"([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-\d+)?"
 )
 _SEPARATOR = re.compile(r"[;,_\s]+")
-_QC_WORDS = {
-    "PASS": QC["PASS"],
-    "WARN": QC["WARN"],
-    "WARNING": QC["WARN"],
-    "MANUAL_WARN": QC["WARN"],
-    "FAIL": QC["FAIL"],
-    "EXCLUDED": QC["FAIL"],
-}
 
 
 class Measured:
@@ -134,9 +126,7 @@ def plates_of(adata: AnnData, name: str) -> pd.DataFrame | None:
 
 def _as_codes(said: pd.DataFrame) -> Array:
     """Turn words into codes of `QC`; NaN for what isn't said."""
-    words = said.astype(str).apply(lambda column: column.str.strip().str.upper().map(_QC_WORDS))
-    numbers = said.apply(pd.to_numeric, errors="coerce")
-    return words.astype(float).where(words.notna(), numbers).to_numpy(dtype=np.float64)
+    return said.apply(qc_codes_of).to_numpy(dtype=np.float64)
 
 
 def qc_codes(adata: AnnData, name: str) -> Array | None:

@@ -1,0 +1,1 @@
+"""What published figures imply: rounding, confusion matrices, folds, chance, groups."""
