@@ -89,9 +89,16 @@ def intervals(
         Which.
     """
     table = CALIBRATION[one.kind]
-    own = spread(one, names)
-    gap = row["gap_mm"]
-    clear = not gap <= _CLEAR_MM
+    own = spread(one, tuple({*names, "gap_mm"}))
+
+    def half_width(name: str) -> float:
+        floor, factor = table[name]
+        unit = unit_of(name, row[name], one.voxel_mm)
+        # Intervals were calibrated on cubes; a long edge errs by more than the cube of its volume.
+        return float(one.coarseness * factor * np.hypot(own[name], floor * unit))
+
+    # Not just far off as measured: in labels of a network a vessel may have been missed.
+    clear = not row["gap_mm"] - half_width("gap_mm") <= _CLEAR_MM
     out = {}
     for name in names:
         value = row[name]
@@ -100,14 +107,8 @@ def intervals(
         if clear and name in OF_CONTACT:
             out[name] = (float(value), float(value))
             continue
-        floor, factor = table[name]
-        # Intervals were calibrated on cubes; a long edge errs by more than the cube of its volume.
-        half = (
-            one.coarseness
-            * factor
-            * float(np.hypot(own[name], floor * unit_of(name, value, one.voxel_mm)))
-        )
         low, high = _LIMITS.get(name, (0.0, np.inf))
+        half = half_width(name)
         out[name] = (max(value - half, low), min(value + half, high))
     return out
 
