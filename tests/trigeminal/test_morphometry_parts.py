@@ -10,6 +10,9 @@ import pandas as pd
 import pytest
 
 from precisionpain.errors import FormatError
+from precisionpain.trigeminal import simulate_cistern
+from precisionpain.trigeminal._morphometry.inputs import read_scan
+from precisionpain.trigeminal._morphometry.trace import trace_side
 from precisionpain.trigeminal.anatomy import REZ_BINS, Label, rez_bin
 from precisionpain.trigeminal.grading import sindou_grade
 from precisionpain.trigeminal.morphometry import (
@@ -469,3 +472,15 @@ def test_labels_and_sides() -> None:
     assert Label.nerve("left") is Label.NERVE_LEFT
     with pytest.raises(FormatError, match="expected side 'left' or 'right'"):
         Label.nerve("both")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [9006, 9012])
+def test_a_crumb_beside_a_vessel_does_not_become_one(seed):
+    """Thick slices leave voxels beside a thin vessel whose tube would grow without end."""
+    cistern = simulate_cistern(seed, spacing=(0.4, 0.4, 1.0))
+    scan, _ = read_scan(cistern.labels, probabilities=cistern.fractions)
+    found = trace_side(scan, "left").geometry.measure()
+    truth = cistern.truth.loc["left"]
+    assert abs(found["vessel_diameter_mm"] - truth["vessel_diameter_mm"]) < 0.2
+    assert abs(found["gap_mm"] - truth["gap_mm"]) < 0.2
+    assert abs(found["contact_area_mm2"] - truth["contact_area_mm2"]) < 0.12 * 9.2

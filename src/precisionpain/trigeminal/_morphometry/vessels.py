@@ -21,6 +21,7 @@ __all__ = ["Crowded", "Vessel", "fit_vessels", "mask_threshold", "paths", "tube_
 _REACH_MM = 6.0  # vessels farther from the nerve are not traced
 _MOST_PIECES = 24  # a nerve has one to five near it; noise has hundreds
 _MOST_CRUMBS = 3000
+_RUNAWAY = 3.0  # times the radius that the volume of the voxels tells
 
 
 class Crowded(ValueError):
@@ -286,6 +287,7 @@ def _fit(
     h = scan.size
     noise = weights.noise * h if scan.mask else weights.noise
     tube = None
+    most = _RUNAWAY * radius + h
     for turn in range(turns):
         s, u, v = curve.project(x)
         rho = np.hypot(u, v)
@@ -297,15 +299,25 @@ def _fit(
         centring = np.array([0.0, 0.5, 0.5, 200.0, 200.0])[: 2 * order + 1]
         bend = np.array([weights.vessel_stiffness, *[5.0] * 2, *[50.0] * 2])[: 2 * order + 1]
         even = np.array([weights.vessel_taper, 0, 0, 0, 0])[: 2 * order + 1]
-        tube = fit_tube(
+        found = fit_tube(
             curve, Voxels(x[near], share[near], threshold[near], scan.axes, scan.mask),
             radius=radius, low=curve.start, high=curve.end, order=order,
             spacing=max(2.0 * radius, 2 * h), taper=even, stiffness=bend, roundness=centring,
             noise=noise, n_sub=3 if radius < 1.2 * h else 2,
         )  # fmt: skip
+        if _radius(found) > most:
+            # A crumb beside a vessel that has a tube of its own; what it tells is nothing.
+            return tube
+        tube = found
         if turn < turns - 1:
             curve, radius = _recentred(tube, weights, h)
     return tube
+
+
+def _radius(tube: Tube) -> float:
+    """Return the largest radius of a tube's typical section, mm; an end may flare."""
+    s = np.linspace(tube.curve.start, tube.curve.end, 16)
+    return float(np.median(tube.grid(s, np.arange(16) * (np.pi / 8)).max(axis=1)))
 
 
 def _recentred(tube: Tube, weights: Weights, h: float) -> tuple[Curve, float]:
