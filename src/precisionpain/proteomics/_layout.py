@@ -49,6 +49,7 @@ __all__ = [
     "check_log2",
     "is_assay",
     "is_sample",
+    "lod_of",
     "make_adata",
     "per_panel",
     "qc_codes_of",
@@ -144,6 +145,28 @@ def is_assay(adata: AnnData | Matrix) -> NDArray[np.bool_]:
     if "assay_type" not in adata.var:
         return np.ones(len(adata.var), dtype=bool)
     return (adata.var["assay_type"].astype(str).str.upper() == "ASSAY").to_numpy()
+
+
+def lod_of(adata: AnnData, name: str = "lod") -> NDArray[np.float64] | None:
+    """Return limits of detection, samples × assays; None where unknown.
+
+    Parameters
+    ----------
+    adata : anndata.AnnData
+        With the limits in a layer, or in ``var`` where they are the same for all samples.
+    name : str, default "lod"
+        Of the layer or column.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        May be written to.
+    """
+    if name in adata.layers:
+        return np.array(adata.layers[name], dtype=np.float64)
+    if name in adata.var:
+        return np.tile(adata.var[name].to_numpy(dtype=np.float64), (adata.n_obs, 1))
+    return None
 
 
 def per_panel(adata: AnnData, name: str) -> pd.DataFrame:

@@ -19,7 +19,6 @@ __all__ = [
     "Who",
     "choose",
     "keys_of",
-    "lod_of",
     "matched",
     "of_visit",
     "one_specimen",
@@ -200,13 +199,3 @@ def keys_of(first: pd.DataFrame, second: pd.DataFrame) -> list[pd.Series]:
         else obs["subject_id"].astype(str)
         for obs in (first, second)
     ]
-
-
-def lod_of(adata: AnnData) -> NDArray[np.float64] | None:
-    """Return the limits of detection, samples × assays, or None where unknown."""
-    if "lod" in adata.layers:
-        return np.asarray(adata.layers["lod"], dtype=np.float64)
-    if "lod" in adata.var:
-        row = adata.var["lod"].to_numpy(dtype=np.float64)
-        return np.broadcast_to(row, adata.shape)
-    return None

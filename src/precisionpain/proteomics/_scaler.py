@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ._people import lod_of
+from ._layout import lod_of
 from ._transformer import Array, Matrix, ProteinTransformer
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import AlignmentError, FormatError
-from ._layout import as_adata, is_assay, is_sample, values_of
-from ._normalization.usable import lod_of, passing
+from ._layout import as_adata, is_assay, is_sample, lod_of, values_of
+from ._normalization.usable import passing
 from .normalization import NOT_PASSED
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DataWarning, FormatError, list_some
-from ._layout import as_adata, is_assay, is_sample, values_of
+from ._layout import as_adata, is_assay, is_sample, lod_of, values_of
 from ._normalization.limits import from_counts, from_table, measured_level, reference_ids
 from ._normalization.steps import log_step
-from ._normalization.usable import column_medians, lod_of, passing
+from ._normalization.usable import column_medians, passing
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import AlignmentError, DataWarning, FormatError, list_some
-from ._layout import as_adata, is_assay
+from ._layout import as_adata, is_assay, lod_of
 from ._normalization.steps import log_step
-from ._normalization.usable import column_medians, labels_of, lod_names, lod_of, panels_of, usable
+from ._normalization.usable import column_medians, labels_of, lod_names, panels_of, usable
 from ._transformer import Array, Matrix, ProteinTransformer
 
 if TYPE_CHECKING:

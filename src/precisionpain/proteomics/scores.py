@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
 from ..errors import AlignmentError, DataWarning, FormatError, MissingModalityError, list_some
-from ._layout import as_adata, check_log2, is_sample, values_of
-from ._people import Who, choose, lod_of, one_specimen, people_of
+from ._layout import as_adata, check_log2, is_sample, lod_of, values_of
+from ._people import Who, choose, one_specimen, people_of
 from ._reference import Layout, distances, mean_z, z_against
 from .panel import Panel, panels
 

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import AlignmentError, FormatError, list_some
-from .._layout import as_adata, check_log2, is_assay, is_sample, per_panel
-from .._people import lod_of
+from .._layout import as_adata, check_log2, is_assay, is_sample, lod_of, per_panel
 
 if TYPE_CHECKING:
     from anndata import AnnData

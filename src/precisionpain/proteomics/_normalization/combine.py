@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import AlignmentError, DataWarning, list_some
-from .._layout import about, is_sample, make_adata, values_of
+from .._layout import about, is_sample, lod_of, make_adata, values_of
 from .steps import plain
-from .usable import lod_names, lod_of
+from .usable import lod_names
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import AlignmentError, list_some
-from .._layout import about, is_assay, make_adata, values_of
+from .._layout import about, is_assay, lod_of, make_adata, values_of
 from .combine import Piece, combine
 from .rows import pairs, rows_of
 from .steps import log_step
-from .usable import lod_names, lod_of, usable
+from .usable import lod_names, usable
 
 if TYPE_CHECKING:
     from anndata import AnnData

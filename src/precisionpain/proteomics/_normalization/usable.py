@@ -20,7 +20,6 @@ __all__ = [
     "is_lod",
     "labels_of",
     "lod_names",
-    "lod_of",
     "panels_of",
     "passing",
     "usable",
@@ -135,13 +134,3 @@ def lod_names(adata: AnnData) -> list[str]:
     """Return the names under which limits of detection are kept, in layers and in ``var``."""
     names = [*adata.layers, *(c for c in adata.var if pd.api.types.is_numeric_dtype(adata.var[c]))]
     return list(dict.fromkeys(name for name in names if is_lod(name)))
-
-
-def lod_of(adata: AnnData, name: str = "lod") -> Array | None:
-    """Return the limits of detection, samples × assays, from the layer or from ``var``."""
-    if name in adata.layers:
-        return np.array(adata.layers[name], dtype=np.float64)
-    if name in adata.var:
-        row = adata.var[name].to_numpy(dtype=np.float64)
-        return np.tile(row, (adata.n_obs, 1))
-    return None

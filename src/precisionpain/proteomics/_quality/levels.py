@@ -7,9 +7,9 @@ import pandas as pd
 from scipy import stats
 
 from ...errors import list_some
-from .._layout import QC
+from .._layout import QC, lod_of
 from .findings import Findings
-from .rules import Array, Measured, below_lod, lod_of, missing_share, qc_codes, quantile
+from .rules import Array, Measured, below_lod, missing_share, qc_codes, quantile
 
 __all__ = [
     "check_below_lod",

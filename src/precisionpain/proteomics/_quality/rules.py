@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._layout import is_assay, is_sample, per_panel, qc_codes_of, values_of
+from .._layout import is_assay, is_sample, lod_of, per_panel, qc_codes_of, values_of
 from .._lfq.names import is_contaminant, is_decoy, members
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = [
     "bad_accessions",
     "below_lod",
     "foreign",
-    "lod_of",
     "malformed_ids",
     "missing_share",
     "plates_of",
@@ -157,15 +156,6 @@ def qc_codes(adata: AnnData, name: str) -> Array | None:
             place = names.get_indexer(pd.Index(panels_of(adata).astype(object)))
             codes = np.column_stack([_as_codes(table), np.full(len(table), np.nan)])
             return codes[:, place]  # place −1, a panel without QC, is the column of NaN
-    return None
-
-
-def lod_of(adata: AnnData) -> Array | None:
-    """Return the limits of detection, (rows or 1) × columns; None without them."""
-    if "lod" in adata.layers:
-        return np.asarray(adata.layers["lod"], dtype=np.float64)
-    if "lod" in adata.var:
-        return adata.var["lod"].to_numpy(dtype=np.float64)[None, :]
     return None
 
 

@@ -119,7 +119,8 @@ def _check_simulated(
 
 
 def _shown(spacing: tuple[float, ...]) -> str:
-    return " × ".join(f"{step:g}" for step in dict.fromkeys(spacing))
+    same = len(set(spacing)) == 1
+    return " × ".join(f"{step:g}" for step in (spacing[:1] if same else spacing))
 
 
 def _of_cohort(
