@@ -27,7 +27,7 @@ from precisionpain.trigeminal import (
     simulate_cistern,
 )
 
-NETWORKS = (("unet", 24), ("dynunet", 8), ("segresnet", 8), ("basic_unet", 12))
+NETWORKS = (("unet", 24), ("dynunet", 8), ("deep_dynunet", 8), ("segresnet", 8), ("basic_unet", 12))
 LOSSES = ("cross_entropy", "dice", "dice_ce", "dice_ce_cldice", "dice_ce_boundary")
 MILD = {"ghost": 0.05, "banding": 0.1, "motion": (0.3, 0.5)}
 

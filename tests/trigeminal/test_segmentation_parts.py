@@ -267,12 +267,27 @@ def test_a_network_keeps_the_grid_and_learns_everywhere(name):
             part.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[2:])))
     image = torch.randn(1, 2, 32, 48, 32, generator=torch.Generator().manual_seed(0))
     logits = network(image)
-    assert logits.shape == (1, 3, 32, 48, 32)
+    shape = (1, 3, 3, 32, 48, 32) if name == "deep_dynunet" else (1, 3, 32, 48, 32)
+    assert logits.shape == shape
+    assert network.eval()(image).shape == (1, 3, 32, 48, 32)
     logits.square().mean().backward()
     still = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     # A bias before a norm has no effect, and no gradient but rounding.
     assert [n for n in still if not n.endswith("bias")] == []
     assert coarsest_size(name, (32, 48, 32)) == min(seen)
+
+
+def test_deep_supervision_weighs_coarser_scales_less():
+    """By hand: a mean with weights 1, 1/2 and 1/4, and the Dice of the finest scale."""
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 16, 16, 16, generator=rng)
+    target = torch.randn(2, 4, 16, 16, 16, generator=rng).softmax(1)
+    loss = build_loss("dice_ce")
+    one, half, quarter = (loss(logits[:, k], target) for k in range(3))
+    expected = (one[0] + half[0] / 2 + quarter[0] / 4) / 1.75
+    value, noted = loss(logits, target)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(noted["dice"], one[1]["dice"])
 
 
 @pytest.mark.parametrize("width", [0, 6, 4.0, True, "4"])

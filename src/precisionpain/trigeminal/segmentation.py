@@ -59,7 +59,7 @@ class TrigeminalSegmenter(BaseEstimator):
         Voxel size that the network works at; None takes the scans as they are.
     max_spacing_mm : float, default 1.2
         Coarser scans are refused.
-    network : {"unet", "dynunet", "basic_unet", "segresnet"}, default "unet"
+    network : {"unet", "dynunet", "deep_dynunet", "basic_unet", "segresnet"}, default "unet"
         Architecture.
     width : int, default 24
         Channels at the finest scale.

@@ -88,7 +88,8 @@ def build_loss(name: str) -> Loss:
     -------
     callable
         Of logits and target, both (n, classes, x, y, z); returns the loss and the numbers to
-        log.
+        log. Logits of deep supervision, (n, scales, classes, x, y, z), count half as much at
+        every coarser scale.
 
     Raises
     ------
@@ -102,6 +103,11 @@ def build_loss(name: str) -> Loss:
     of_dice, of_entropy, third = LOSSES[name]
 
     def loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if logits.ndim == 6:
+            scales = [loss(each, target) for each in logits.unbind(1)]
+            shares = 0.5 ** torch.arange(len(scales), device=logits.device)
+            values = torch.stack([value for value, _ in scales])
+            return (shares * values).sum() / shares.sum(), scales[0][1]
         logits = logits.float()
         probability = logits.softmax(1)
         dice = soft_dice(probability, target)

@@ -42,8 +42,11 @@ class Segmenting(nn.Module):
             self.offset.copy_(share.log() / _GAIN)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits (n, classes, x, y, z) of an image (n, channels, x, y, z)."""
-        logits: Tensor = _GAIN * (self.network(image) + self.offset.view(1, -1, 1, 1, 1))
+        """Return logits (n, classes, x, y, z) of an image (n, channels, x, y, z).
+
+        With deep supervision, in training, (n, scales, classes, x, y, z), the finest first.
+        """
+        logits: Tensor = _GAIN * (self.network(image) + self.offset.view(-1, 1, 1, 1))
         return logits
 
 
@@ -63,7 +66,7 @@ def _basic_unet(n_in: int, n_out: int, width: int) -> nn.Module:
     return BasicUNet(3, n_in, n_out, widths, norm=("instance", {"affine": True}))
 
 
-def _dynunet(n_in: int, n_out: int, width: int) -> nn.Module:
+def _dynunet(n_in: int, n_out: int, width: int, deep: bool = False) -> nn.Module:
     """Return the network of nnU-Net (Isensee et al., 2021), four scales.
 
     Lean at full resolution, where most of the time goes, and four times as wide below.
@@ -72,8 +75,14 @@ def _dynunet(n_in: int, n_out: int, width: int) -> nn.Module:
 
     widths = [width, 4 * width, 8 * width, 16 * width]
     return DynUNet(
-        3, n_in, n_out, [3] * 4, [1, 2, 2, 2], [2, 2, 2], filters=widths, norm_name="instance"
-    )
+        3, n_in, n_out, [3] * 4, [1, 2, 2, 2], [2, 2, 2], filters=widths, norm_name="instance",
+        deep_supervision=deep, deep_supr_num=2,
+    )  # fmt: skip
+
+
+def _deep_dynunet(n_in: int, n_out: int, width: int) -> nn.Module:
+    """Return the same with deep supervision: two coarser scales are taught the target too."""
+    return _dynunet(n_in, n_out, width, deep=True)
 
 
 def _segresnet(n_in: int, n_out: int, width: int) -> nn.Module:
@@ -90,11 +99,12 @@ NETWORKS: dict[str, Callable[[int, int, int], Any]] = {
     "unet": _unet,
     "basic_unet": _basic_unet,
     "dynunet": _dynunet,
+    "deep_dynunet": _deep_dynunet,
     "segresnet": _segresnet,
 }
 
 # How often each halves the image.
-_HALVINGS = {"unet": 3, "basic_unet": 4, "dynunet": 3, "segresnet": 3}
+_HALVINGS = {"unet": 3, "basic_unet": 4, "dynunet": 3, "deep_dynunet": 3, "segresnet": 3}
 
 
 def coarsest_size(name: str, patch: Sequence[int]) -> tuple[int, ...]:
@@ -102,7 +112,7 @@ def coarsest_size(name: str, patch: Sequence[int]) -> tuple[int, ...]:
 
     Parameters
     ----------
-    name : {"unet", "basic_unet", "dynunet", "segresnet"}
+    name : {"unet", "basic_unet", "dynunet", "deep_dynunet", "segresnet"}
         Which.
     patch : sequence of three ints
         Multiples of 16.
@@ -133,7 +143,7 @@ def build_network(name: str, n_in: int, n_out: int, width: int) -> Segmenting:
 
     Parameters
     ----------
-    name : {"unet", "basic_unet", "dynunet", "segresnet"}
+    name : {"unet", "basic_unet", "dynunet", "deep_dynunet", "segresnet"}
         Which.
     n_in, n_out : int
         Channels of the image and of the output (logits).
