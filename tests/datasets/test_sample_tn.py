@@ -575,3 +575,16 @@ def test_null_cohort_holds_nothing_to_find():
         errors.append(np.sqrt((n1 + n0 + 1) / (12 * n1 * n0)))
     assert np.all(np.abs(np.array(found) - 0.5) < 4 * np.array(errors))
     assert abs(np.mean(found) - 0.5) < 3.5 * np.mean(errors) / np.sqrt(len(found))
+
+
+def test_assays_say_what_they_are():
+    """As those of the readers do, so that checks for one kind refuse the other."""
+    assays = pp.datasets.sample_tn(40, random_state=0).assays
+    known = {name: adata.uns["precisionpain"] for name, adata in assays.items()}
+    assert {name: about["kind"] for name, about in known.items()} == {
+        "csf_pea": "npx", "plasma_pea": "npx", "csf_lfq": "lfq",
+    }  # fmt: skip
+    with pytest.raises(FormatError, match="use check_lfq"):
+        pp.proteomics.check_npx(assays["csf_lfq"])
+    with pytest.raises(FormatError, match="use check_npx"):
+        pp.proteomics.check_lfq(assays["csf_pea"])

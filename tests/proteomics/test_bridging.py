@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from precisionpain.errors import AlignmentError, DataWarning, FormatError
-from precisionpain.proteomics import bridgeability, cross_product_normalize, select_bridges
+from precisionpain.proteomics import (
+    bridge_normalize,
+    bridgeability,
+    cross_product_normalize,
+    read_npx,
+    select_bridges,
+)
 from precisionpain.proteomics._layout import make_adata
 from precisionpain.proteomics._normalization.products import (
     compare,
@@ -309,3 +315,25 @@ def test_quantiles_that_cannot_be_mapped_are_shifted_with_a_warning():
     with pytest.warns(DataWarning, match="1 assays have too few bridge samples.*'OLD1'"):
         both = cross_product_normalize(first, second, ids, mapping=PAIRS)
     assert both.var.loc["OID00001_OLD1", "recommendation"] == "median"
+
+
+def test_two_real_projects_of_one_product(shared_data):
+    """Between projects of one product each assay is shifted, by what `bridge_normalize` adds.
+
+    The one pair of projects at hand; it has neither counts nor another product, so it can't try
+    the rules that tell assays apart.
+    """
+    folder = shared_data / "olink" / "reference_results"
+    first, second = (read_npx(folder / f"npx{i}.csv.gz") for i in (1, 2))
+    people = [a.obs_names[a.obs["sample_type"] == "SAMPLE"] for a in (first, second)]
+    ids = list(people[0].intersection(people[1]))
+    assert len(ids) == 16
+    with (
+        pytest.warns(DataWarning, match="16 bridge samples; at least 24"),
+        pytest.warns(DataWarning, match="no layer 'count'"),
+    ):
+        table = bridgeability(first, second, ids)
+    assert len(table) == 184
+    assert (table["recommendation"] == "median").all()
+    adjustment = bridge_normalize(first, second, ids).varm["adjustment"]["new"]
+    np.testing.assert_allclose(table["shift"], adjustment.reindex(table.index), atol=1e-12)

@@ -125,6 +125,34 @@ def test_zero_variance_is_finite_and_warned_of(method):
     assert found.loc["p7", "p_value"] > 0.9
 
 
+@pytest.mark.parametrize("method", ["mann_whitney", "wilcoxon", "kruskal", "friedman"])
+def test_values_without_an_order_say_nothing_and_are_warned_of(method):
+    """p = 1 and no shift, as the other tests have it; still one of the tests that q counts."""
+    adata = pairs() if method in ("wilcoxon", "friedman") else study()
+    column, *levels = ("visit", "followup", "preop") if "visit" in adata.obs else TN
+    adata.X[:, 7] = 4.2
+    adata.X[:3, 8] = np.nan
+    contrast = (column, *levels) if method in ("mann_whitney", "wilcoxon") else None
+    if contrast is None:
+        adata = adata[adata.obs[column].isin(levels)].copy()
+    with pytest.warns(DataWarning, match="1 proteins don't vary: 'p7'.* p is 1"):
+        found = differential(adata, f"~ {column}", contrast, method)
+    row = found.loc["p7"]
+    assert row["testable"]
+    assert row["p_value"] == 1
+    if contrast:
+        assert row["log_fc"] == row["ci_low"] == row["ci_high"] == 0
+    assert_allclose(found["q_value"], scipy_stats.false_discovery_control(found["p_value"]))
+
+
+def test_a_protein_of_one_group_is_not_warned_of_as_constant():
+    adata = study()
+    adata.X[:, 5] = np.nan
+    adata.X[0, 5] = 4.2
+    found = differential(adata, "~ group", TN, "mann_whitney")
+    assert not found.loc["p5", "testable"]
+
+
 def test_zero_variance_in_pairs():
     adata = pairs()
     adata.X[:, 2] = 4.2

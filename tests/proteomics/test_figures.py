@@ -707,7 +707,7 @@ def test_bridge_assays_show_what_was_added():
 def test_bridge_warns_and_refuses_as_the_normalisation_does():
     first, second, ids = _projects()
     fewer = second[[name for name in second.obs_names if name not in ids[5:]]]
-    with pytest.warns(DataWarning, match="fewer than 8"):
+    with pytest.warns(DataWarning, match="fewer than the 8 to 16"):
         plot_bridge(first, fewer, ids[:5])
     with pytest.raises(AlignmentError, match="'nobody'"):
         plot_bridge(first, second, [*ids, "nobody"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +95,16 @@ def test_encodings_and_compression(write, tmp_path):
     assert adata.var["gene"].iloc[1] == "CXCLß"
     with pytest.raises(FormatError, match="damaged"):
         read_maxquant(write(gzip.compress(GROUPS.encode())[:-12], "y.txt"))
+
+
+def test_an_assay_without_visits_goes_into_a_file(write, tmp_path):
+    """Columns in which nothing is known are no reason to refuse the whole assay."""
+    adata = read_maxquant(write(GROUPS))
+    assert adata.obs["visit"].isna().all()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    again = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert again.obs["visit"].isna().all()
+    np.testing.assert_array_equal(again.X, adata.X)
 
 
 def test_excel_and_parquet_hold_the_same(tmp_path, write):
@@ -210,10 +221,7 @@ def test_samples_that_do_not_fit(write):
 
 
 def test_the_result_can_be_stored(write, tmp_path):
-    import anndata
-
     adata = read_maxquant(write(GROUPS), samples=people())
-    adata.obs["visit"] = adata.obs["visit"].astype(str)
     adata.write_h5ad(tmp_path / "a.h5ad")
     again = anndata.read_h5ad(tmp_path / "a.h5ad")
     np.testing.assert_array_equal(again.X, adata.X)

@@ -269,6 +269,32 @@ def test_few_bridges_warn():
         bridge_normalize(first, second, BRIDGES)
 
 
+@pytest.mark.parametrize(
+    ("product", "panel", "low", "high", "what"),
+    [
+        (None, "P", 8, 16, "in general"),
+        ("Target 48", "P", 8, 16, "in general"),
+        ("Target 96", "P", 8, 16, "for Target 96"),
+        ("Explore 384", "Neurology", 8, 16, "for Explore 384"),
+        ("Explore 384", "Neurology_II", 16, 24, "for Explore 384 Neurology II"),
+        ("Explore 3072", "P", 16, 24, "for Explore 3072"),
+        ("Reveal", "P", 16, 24, "for Reveal"),
+        ("Explore HT", "P", 16, 32, "for Explore HT"),
+    ],
+)
+def test_how_many_bridges_each_product_asks_for(product, panel, low, high, what):
+    """The vendor's table; one fewer warns, as many don't (warnings are errors here)."""
+    first = project(people(0, 40), seed=1)
+    second = project([*people(0, low), *people(50, 60)], seed=2)
+    for adata in (first, second):
+        adata.var["panel"] = panel
+        if product is not None:
+            adata.uns["precisionpain"]["product"] = product
+    with pytest.warns(DataWarning, match=f"fewer than the {low} to {high} .* {what}: the factors"):
+        bridge_normalize(first, second[1:], people(1, low))
+    bridge_normalize(first, second, people(0, low))
+
+
 def test_an_assay_without_a_difference_stays_and_is_counted():
     first, second = two()
     second.X[:10, 4] = np.nan

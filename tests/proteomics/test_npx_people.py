@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from precisionpain.cohort import Cohort
-from precisionpain.errors import AlignmentError, FormatError
-from precisionpain.proteomics import read_npx
+from precisionpain.errors import AlignmentError, DataWarning, FormatError
+from precisionpain.proteomics import read_npx, write_npx
 
 TEXT = """SampleID;OlinkID;Assay;PlateID;NPX
 TN01-pre;OID1;IL1B;P1;1
@@ -132,6 +132,80 @@ def test_column_of_the_file(tmp_path):
     path.write_text("SampleID;subject_id;Visit;OlinkID;Assay;NPX\na;007;preop;OID1;IL1B;1\n")
     npx = read_npx(path)
     assert npx.obs[["subject_id", "visit"]].iloc[0].tolist() == ["007", "preop"]
+
+
+SUBJECTS = """SampleID;{name};OlinkID;Assay;Panel;NPX
+a1;101;OID1;IL1B;Inflammation;1
+a2;101;OID1;IL1B;Inflammation;2
+b1;007;OID1;IL1B;Inflammation;3
+CONTROL_SAMPLE 1;;OID1;IL1B;Inflammation;4
+"""
+
+
+@pytest.mark.parametrize("name", ["Subject", "subject", "SubjectID", "Subject ID", "subject_id"])
+def test_subject_of_the_file(tmp_path, name):
+    """Several samples of a person stay several rows, and a control belongs to nobody."""
+    path = tmp_path / "own.csv"
+    path.write_text(SUBJECTS.format(name=name))
+    npx = read_npx(path)
+    assert npx.obs["subject_id"].tolist() == ["101", "101", "007", None]
+    assert npx.obs_names.tolist() == ["a1", "a2", "b1", "CONTROL_SAMPLE 1"]
+    assert npx.uns["precisionpain"]["subject_from"].startswith("column")
+    again = read_npx(write_npx(npx, tmp_path / "again.parquet"))
+    assert again.obs["subject_id"].tolist() == ["101", "101", "007", None]
+
+
+def test_numbers_of_subjects_stay_codes(tmp_path):
+    """Numbers with a gap travel as floats in Parquet, and long ones would lose digits."""
+    long = 9007199254740993  # 2**53 + 1
+    for numbers, expected in ([101.0, 101.0, np.nan], "101"), ([long, long, long], str(long)):
+        ids = ["a1", "a2", "CONTROL_SAMPLE 1"]
+        table = pd.DataFrame({"SampleID": ids, "Subject": numbers, "OlinkID": "OID1",
+                              "Assay": "IL1B", "NPX": [1.0, 2.0, 3.0]})  # fmt: skip
+        for name in ("own.parquet", "own.csv"):
+            path = tmp_path / name
+            table.to_parquet(path) if name.endswith("parquet") else table.to_csv(path, index=False)
+            found = read_npx(path).obs["subject_id"]
+            assert found.tolist() == [expected, expected, None]
+
+
+def test_control_named_as_a_subject(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(SUBJECTS.format(name="Subject").replace("1;;", "1;pool;"))
+    assert read_npx(path).obs["subject_id"].tolist() == ["101", "101", "007", None]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace("b1;007", "b1;"), "names nobody for 1 of 3 samples"),
+        (lambda t: t + "a1;102;OID2;CXCL13;Neurology;5\n", "several people for one sample"),
+        (lambda t: t.replace("Panel", "subject"), "'Subject', 'subject' don't agree"),
+    ],
+)
+def test_subject_that_leaves_the_person_open(tmp_path, change, message):
+    path = tmp_path / "own.csv"
+    path.write_text(change(SUBJECTS.format(name="Subject")))
+    with pytest.warns(DataWarning, match=message):
+        npx = read_npx(path)
+    assert npx.obs["subject_id"].tolist()[:3] == ["a1", "a2", "b1"]
+    assert npx.uns["precisionpain"]["subject_from"] == "SampleID"
+    # Who says whose samples they are isn't warned.
+    assert read_npx(path, subject=lambda name: name[0]).obs["subject_id"].tolist()[:2] == ["a"] * 2
+
+
+def test_what_the_caller_says_comes_first(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(SUBJECTS.format(name="Subject"))
+    npx = read_npx(path, subject=lambda name: name[0])
+    assert npx.obs["subject_id"].tolist() == ["a", "a", "b", None]
+    assert npx.uns["precisionpain"]["subject_from"] == "subject="
+    # What the file says is kept beside it, and a file that is written says who it was.
+    assert npx.obs["Subject"].tolist() == ["101", "101", "007", None]
+    own = read_npx(path, subject=lambda name: name)
+    again = read_npx(write_npx(own, tmp_path / "again.csv"))
+    assert again.obs["subject_id"].tolist() == ["a1", "a2", "b1", None]
+    assert again.obs["Subject"].tolist() == ["101", "101", "007", None]
 
 
 def test_a_cohort_takes_it(path, samples, tmp_path):

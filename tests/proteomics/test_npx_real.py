@@ -61,6 +61,11 @@ def test_long_target_96(olink, name, people):
     assert len(truth["PlateID"].unique()) == 4
     assert int(np.isnan(npx.X).sum()) == 0
     assert npx.obs["Subject"].nunique() == truth["Subject"].nunique()
+    people = truth.dropna(subset=["Subject"]).drop_duplicates("SampleID").set_index("SampleID")
+    own = npx.obs[npx.obs["sample_type"] == "SAMPLE"]
+    assert (own["subject_id"] == people["Subject"].reindex(own.index)).all()
+    assert own["subject_id"].nunique() < len(own)
+    assert npx.uns["precisionpain"]["subject_from"] == "column 'Subject'"
 
 
 def test_wide_and_long_are_the_same(olink):

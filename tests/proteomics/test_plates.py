@@ -102,6 +102,31 @@ def test_controls_take_the_last_wells():
     assert randomize_plates(cohort([1] * 89), random_state=0)["plate"].nunique() == 2
 
 
+@pytest.mark.parametrize(
+    ("product", "wells", "room"),
+    [("Target 48", 48, 40), ("Target 96", 96, 88), ("Flex", 96, 88), ("Explore 384", 96, 88),
+     ("Explore 3072", 96, 88), ("Explore HT", 96, 86), ("Reveal", 96, 86)],
+)  # fmt: skip
+def test_plates_of_a_product(product, wells, room):
+    table = randomize_plates(cohort([1] * room), product=product, random_state=0)
+    assert len(table) == wells
+    assert set(table["plate"]) == {"Plate 1"}
+    assert (table["sample_type"] == "SAMPLE").sum() == room
+    assert set(table["sample_type"]) == {
+        "SAMPLE", "CONTROL", "NEGATIVE_CONTROL", "PLATE_CONTROL",
+    }  # fmt: skip
+    more = randomize_plates(cohort([1] * (room + 1)), product=product, random_state=0)
+    assert more["plate"].nunique() == 2
+    # What is said comes before the preset.
+    own = randomize_plates(cohort([1] * 48), product=product, plate=48, controls={})
+    assert len(own) == 48
+
+
+def test_unknown_product():
+    with pytest.raises(FormatError, match=r"'Explore HT'.*found 'Explore9000'.*give plate="):
+        randomize_plates(cohort([1]), product="Explore9000")
+
+
 def test_samples_without_persons():
     samples = cohort([1] * 30).drop(columns="subject_id")
     with pytest.raises(FormatError, match=r"'subject_id'.*keep_together=None"):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from precisionpain.errors import DataWarning, FormatError
+from precisionpain.errors import ConvergenceWarning, DataWarning, FormatError
 from precisionpain.proteomics import (
     VSN,
     ComBat,
@@ -190,6 +190,17 @@ def test_a_factor_on_a_sample_is_calibrated_away():
     )  # the common level moves, as it is of the average sample
     vsn = VSN().fit(x)
     np.testing.assert_allclose(vsn.transform(moved), vsn.transform(x), atol=1e-4)
+
+
+def test_a_fit_that_stops_early_warns():
+    y, *_ = intensities(3, p=100)
+    x = np.log2(np.where(y > 0.05, y, np.nan))
+    full = VSN().fit(x)
+    with pytest.warns(ConvergenceWarning, match="stopped after 3 steps .* max_iter"):
+        early = VSN(max_iter=3).fit(x)
+    assert abs(early.sigma2_ / full.sigma2_ - 1) > 1e-3
+    with pytest.raises(FormatError, match="max_iter"):
+        VSN(max_iter=0).fit(x)
 
 
 def test_training_samples_keep_the_joint_fit():

@@ -356,6 +356,33 @@ def test_scores_in_a_cross_validated_pipeline(cohort):
     assert len(result.frame()) > 0
 
 
+@pytest.mark.parametrize("named", ["column", "ids", "flags"])
+def test_training_people_without_controls(adata, named):
+    patients = adata[12:].copy()
+    controls, message = {
+        "column": (CONTROLS, r"none of the 12 samples is meant by {'group': 'control'}"),
+        "ids": ([f"s{i}" for i in range(12)], "unknown sample and subject ids: 's0'"),
+        "flags": (pd.Series(False, patients.obs_names), "none of the 12 samples is meant"),
+    }[named]
+    with pytest.raises((FormatError, AlignmentError), match=message) as caught:
+        PanelScores(PANEL, controls=controls).fit(patients)
+    assert "controls=adata[is_control]" in str(caught.value)
+    with pytest.raises(FormatError, match=r"found 2 among the 14 samples.*controls=adata"):
+        PanelScores(PANEL, controls=CONTROLS).fit(adata[10:].copy())
+
+
+def test_patients_alone_in_a_cross_validation(cohort):
+    """Controls have no outcome and are in no training set; the message says what then to do."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    scores = PanelScores(controls={"diagnosis": "control"}, assay="csf_pea", visit="preop")
+    model = make_pipeline(scores, SimpleImputer(), LogisticRegression())
+    with pytest.raises(FormatError, match=r"none of the .* is meant.*controls=adata\[is_control"):
+        pp.evaluation.cross_validate(model, cohort, "mvd_response", pp.evaluation.SubjectKFold(3))
+
+
 def test_controls_of_another_specimen_are_refused():
     cohort = pp.datasets.sample_tn()
     healthy = cohort.subjects.query("diagnosis == 'control'").index

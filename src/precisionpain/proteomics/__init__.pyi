@@ -31,6 +31,7 @@ from .lfq import read_diann as read_diann
 from .lfq import read_fragpipe as read_fragpipe
 from .lfq import read_matrix as read_matrix
 from .lfq import read_maxquant as read_maxquant
+from .lfq import read_mztab as read_mztab
 from .lfq import read_spectronaut as read_spectronaut
 from .lod import below_lod as below_lod
 from .lod import estimate_lod as estimate_lod

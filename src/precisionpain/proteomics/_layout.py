@@ -11,7 +11,7 @@ on the log2 scale: NPX, or log2 of an intensity. Not measured is NaN.
     Olink: index ``olink_id``; ``gene`` (the name of the assay), ``uniprot`` (several as
     ``"P1,P2"``), ``panel``, ``assay_type`` (one of `ASSAY_TYPES`), ``normalization``.
     Mass spectrometry: index ``protein_group``; ``gene``, ``uniprot`` (the leading one),
-    ``n_peptides`` where known.
+    ``n_peptides`` where known. Of a matrix of genes: index ``gene_group``, ``uniprot`` None.
 ``layers``
     ``lod`` (NPX), ``count``, ``sample_qc`` and ``assay_qc`` (codes of `QC`; NaN for not said),
     ``intensity`` (linear) for mass spectrometry.
@@ -100,13 +100,23 @@ def make_adata(
     """
     from anndata import AnnData
 
-    adata = AnnData(X=np.array(values, dtype=np.float64), obs=obs.copy(), var=var.copy())
+    obs, var = _writable(obs), _writable(var)
+    adata = AnnData(X=np.array(values, dtype=np.float64), obs=obs, var=var)
     for name, layer in (layers or {}).items():
         adata.layers[name] = np.asarray(layer)
     for name, table in (obsm or {}).items():
         adata.obsm[name] = table.reindex(adata.obs_names)
     adata.uns[_KEY] = known
     return adata
+
+
+def _writable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy in which texts that nobody knows are categories, which h5ad files can hold."""
+    table = table.copy()
+    for name in table.columns:
+        if table[name].dtype == object and table[name].isna().all():
+            table[name] = pd.Categorical(table[name])
+    return table
 
 
 def as_adata(adata: Any, *, what: str = "adata") -> AnnData:

@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConvergenceWarning
+
 __all__ = ["from_reference", "loess", "nanmean", "quantile_reference", "vsn_fit", "vsn_row"]
 
 Array = NDArray[np.float64]
+
+# Slope of the mean log likelihood at which VSN counts as fitted.
+_FLAT = 1e-3
 
 
 # --- quantiles --------------------------------------------------------------------------
@@ -76,8 +81,19 @@ def _log_slope(y: Array, a: Array, log_b: Array) -> tuple[Array, Array, Array]:
     return np.arcsinh(z), z, log_b - 0.5 * np.log1p(z * z)
 
 
+def _slope_left(found: Any, limits: list[tuple[float, float]]) -> float:
+    """Return the steepest way on from where an optimiser stopped, within the limits.
+
+    A better measure than its message: line searches fail at the maximum too, for rounding.
+    """
+    low, high = np.array(limits).T
+    down = np.where(found.x > low, np.maximum(found.jac, 0), 0)
+    up = np.where(found.x < high, np.maximum(-found.jac, 0), 0)
+    return float(np.maximum(down, up).max())
+
+
 def vsn_fit(
-    y: Array, *, robust: float, max_iter: int = 500, rounds: int = 7
+    y: Array, *, robust: float, max_iter: int = 2000, rounds: int = 7
 ) -> tuple[Array, Array, Array, float, NDArray[np.bool_]]:
     """Fit the model to all samples by profile likelihood, without the worst fitting proteins.
 
@@ -100,6 +116,11 @@ def vsn_fit(
     sigma2 : float
     kept : ndarray of bool, shape (p,)
         Proteins that the fit used.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the last round stopped before the maximum.
     """
     from scipy.optimize import minimize
 
@@ -136,9 +157,10 @@ def vsn_fit(
 
     theta, use = start, kept.copy()
     for _ in range(rounds if robust < 1 else 1):
-        found = minimize(
+        found: Any = minimize(
             objective, theta, args=(use,), jac=True, method="L-BFGS-B",
-            bounds=limits, options={"maxiter": max_iter, "ftol": 1e-13, "gtol": 1e-8, "maxcor": 30},
+            bounds=limits, options={"maxiter": max_iter, "maxfun": 10 * max_iter, "ftol": 1e-13,
+                                    "gtol": 1e-8, "maxcor": 30},
         )  # fmt: skip
         theta = found.x
         if robust >= 1:
@@ -148,6 +170,14 @@ def vsn_fit(
         if (chosen == use).all():
             break
         use = chosen
+    if (left := _slope_left(found, limits)) > _FLAT:
+        warnings.warn(
+            f"the fit of VSN stopped after {found.nit} steps before the maximum of the likelihood "
+            f"(slope {left:.1g}, expected below {_FLAT:g}); allow more steps by max_iter, and "
+            "look for samples with few values",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     a, log_b = theta[:n], theta[n:]
     h = _log_slope(filled, a[:, None], log_b[:, None])[0]
     mean = means(h)

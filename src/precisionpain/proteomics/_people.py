@@ -29,7 +29,7 @@ __all__ = [
 Who = Mapping[str, Any] | Collection[str] | pd.Series
 
 
-def choose(adata: AnnData, who: Who, name: str) -> NDArray[np.bool_]:
+def choose(adata: AnnData, who: Who, name: str, remedy: str | None = None) -> NDArray[np.bool_]:
     """Tell which rows are meant; control samples of the method never are.
 
     Parameters
@@ -42,6 +42,8 @@ def choose(adata: AnnData, who: Who, name: str) -> NDArray[np.bool_]:
         sample ids or all subject ids.
     name : str
         What to call them in a message.
+    remedy : str, optional
+        What to do where nobody fits, or an id isn't there.
 
     Returns
     -------
@@ -73,10 +75,13 @@ def choose(adata: AnnData, who: Who, name: str) -> NDArray[np.bool_]:
             f"expected {{column: value}}, ids or boolean flags, found {who!r}", where=name
         )
     else:
-        mask = _by_id(adata, list(who), name)
+        mask = _by_id(adata, list(who), name, remedy)
     mask &= is_sample(adata)
     if not mask.any():
-        raise FormatError(f"none of the {adata.n_obs} samples is meant", where=name)
+        said = f" by {dict(who)}" if isinstance(who, Mapping) and len(str(who)) < 100 else ""
+        raise FormatError(
+            f"none of the {adata.n_obs} samples is meant{said}", where=name, remedy=remedy
+        )
     return mask
 
 
@@ -94,7 +99,7 @@ def _flags(adata: AnnData, who: pd.Series, name: str) -> NDArray[np.bool_]:
     return who.reindex(adata.obs_names).to_numpy(dtype=bool)
 
 
-def _by_id(adata: AnnData, ids: list[Any], name: str) -> NDArray[np.bool_]:
+def _by_id(adata: AnnData, ids: list[Any], name: str, remedy: str | None) -> NDArray[np.bool_]:
     known = {"sample": pd.Index(adata.obs_names)}
     if "subject_id" in adata.obs:
         known["subject"] = pd.Index(adata.obs["subject_id"])
@@ -107,6 +112,7 @@ def _by_id(adata: AnnData, ids: list[Any], name: str) -> NDArray[np.bool_]:
         if unknown
         else "the ids mix samples with subjects",
         where=name,
+        remedy=remedy if unknown else None,
     )
 
 

@@ -47,8 +47,10 @@ def select_bridges(
         Samples × assays, log2 scale. ``plate`` (in ``obs``, or per panel in ``obsm``) and
         ``obs["subject_id"]`` are used where they are.
     n : int
-        How many: 8 to 16 for Target 96 and Explore 384, 16 to 32 for Explore HT, 40 to 64
-        from Explore 3072 to HT.
+        How many. The vendor asks for 8 to 16 on Target 96 and the first four panels of Explore
+        384, 16 to 24 on its other four, Explore 3072 and Reveal, 16 to 32 on Explore HT; and
+        between products for 40 to 64 from Explore 3072 to HT, 32 to 48 from 3072 to Reveal, 24
+        to 40 between HT and Reveal.
     max_below_lod : float, default 0.25
         Largest share of assays that may be below their limit, or missing.
     exclude_qc : collection of {"PASS", "WARN", "FAIL"}, default ("WARN", "FAIL")

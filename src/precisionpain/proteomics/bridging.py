@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DataWarning, FormatError, list_some
-from ._layout import about, as_adata, check_log2, values_of
+from ._layout import as_adata, check_log2, values_of
 from ._normalization.crossing import Crossing, cross, joined
 from ._normalization.products import compare, smooth_quantiles
+from ._normalization.recommended import bridges_between
 from .normalization import NOT_PASSED
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["bridgeability", "cross_product_normalize"]
 
 Array = NDArray[np.float64]
-#: Fewest bridge samples that the vendor asks for, by (new product, reference product).
-_FEWEST = {
-    ("Explore 3072", "Explore HT"): 40,
-    ("Explore 3072", "Reveal"): 32,
-    ("Explore HT", "Reveal"): 24,
-    ("Reveal", "Explore HT"): 24,
-}
-_FEWEST_OF_ANY = 24
 
 
 def bridgeability(
@@ -81,8 +74,9 @@ def bridgeability(
     Warns
     -----
     DataWarning
-        With fewer bridge samples than asked for (40 from Explore 3072 to HT, 32 to Reveal, 24
-        between HT and Reveal); without counts, when the other two criteria decide alone.
+        With fewer bridge samples than asked for (40 to 64 from Explore 3072 to HT, 32 to 48 to
+        Reveal, 24 to 40 between HT and Reveal); without counts, when the other two criteria
+        decide alone.
 
     References
     ----------
@@ -203,12 +197,12 @@ def _crossing(
     check_log2(old, where="reference")
     check_log2(other, where="new")
     crossing = cross(old, other, bridge_ids, mapping, on, exclude_qc)
-    products = (str(about(other).get("product")), str(about(old).get("product")))
-    fewest = _FEWEST.get(products, _FEWEST_OF_ANY)
+    fewest, most = bridges_between(other, old)
     if (n := len(crossing.rows[0])) < fewest:
         warnings.warn(
             DataWarning(
-                f"{n} bridge samples; at least {fewest} are asked for between these products"
+                f"{n} bridge samples; at least {fewest}, better {most}, are asked for between "
+                "these products"
             ),
             stacklevel=3,
         )

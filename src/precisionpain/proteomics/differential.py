@@ -81,8 +81,8 @@ def differential(
         ``log_fc``), else likelihood ratio tests of type II.
     posthoc : str, optional
         A term, for example ``"group"`` or ``"group:visit"``: all pairs of its levels instead
-        of the terms. "anova", "mixed": differences of marginal means, Tukey. "kruskal":
-        Dunn. "friedman": signed ranks.
+        of the terms. "anova", "mixed": differences of marginal means, p and limits by Tukey.
+        "kruskal": Dunn. "friedman": signed ranks.
     subject : str, default "subject_id"
         Column of the person.
     block : str, optional
@@ -103,7 +103,10 @@ def differential(
         "mixed" only: False for maximum likelihood, which other software for Olink data uses;
         its variances are too small.
     confidence : float, default 0.95
-        Level of the limits, of each protein by itself.
+        Level of the limits, of each protein by itself. Of pairs, ``ci_low`` and ``ci_high``
+        hold for one pair by itself, ``ci_low_adjusted`` and ``ci_high_adjusted`` (Tukey's) for
+        all pairs of a protein together; they leave out 0 where ``p_adjusted`` is below 1 −
+        `confidence`.
 
     Returns
     -------
@@ -114,7 +117,8 @@ def differential(
         sides of the contrast; of a slope, all and 0), ``testable``, ``below_lod`` (share of the
         measured values).
         Tests of terms: a row for each term and protein, with ``term``, ``df_term`` and ``n``;
-        q per term. Pairs: ``contrast`` and ``p_adjusted`` (over the pairs of a protein).
+        q per term. Pairs: ``contrast`` and ``p_adjusted`` (over the pairs of a protein),
+        with "anova" and "mixed" ``ci_low_adjusted`` and ``ci_high_adjusted``.
         ``attrs`` says what was done, and how many rows were left out and why.
 
     Raises
@@ -134,8 +138,8 @@ def differential(
     Smyth, Statistical Applications in Genetics and Molecular Biology 3, 3 (2004); Smyth,
     Michaud & Scott, Bioinformatics 21, 2067 (2005); Ritchie et al., BMC Bioinformatics 7, 261
     (2006); Zhu et al., Molecular & Cellular Proteomics 19, 1047 (2020); Hollander & Wolfe,
-    Nonparametric Statistical Methods (1999); Kuznetsova et al., JSS 82, 13 (2017); Dunn,
-    Technometrics 6, 241 (1964).
+    Nonparametric Statistical Methods (1999); Kuznetsova et al., JSS 82, 13 (2017); Kramer,
+    Biometrics 12, 307 (1956); Dunn, Technometrics 6, 241 (1964).
 
     Examples
     --------

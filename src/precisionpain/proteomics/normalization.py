@@ -89,11 +89,15 @@ def bridge_normalize(
     Warns
     -----
     DataWarning
-        With fewer than 8 bridge samples that passed; when assays were normalised otherwise.
+        With fewer bridge samples that passed than the vendor asks for: 8 to 16 on Target 96, the
+        first four panels of Explore 384 and in general, 16 to 24 on the others of Explore 384
+        (…" II"), Explore 3072 and Reveal, 16 to 32 on Explore HT. When assays were normalised
+        otherwise.
 
     References
     ----------
-    Olink Proteomics. Data normalization and standardization, white paper 1096.
+    Olink Proteomics. Data normalization and standardization, white paper 1096. Introduction to
+    bridging Olink NPX datasets (numbers of bridge samples, table 1), tutorial of 2026.
 
     Examples
     --------

@@ -45,8 +45,9 @@ def read_npx(
     subject : str, re.Pattern or callable, optional
         Instead of `samples`: a pattern with the groups ``subject`` and, if wanted, ``visit``,
         that fits the whole SampleID; or a function of the SampleID that returns the subject,
-        (subject, visit), or a mapping. Without both, ``subject_id`` is the file's column of
-        that name, else the SampleID.
+        (subject, visit), or a mapping. Without both, ``subject_id`` is the file's column
+        ``subject_id`` or ``SubjectID``, else ``Subject``, else the SampleID; what it was is in
+        ``uns["precisionpain"]["subject_from"]``. Several samples of a person stay several rows.
     value : {"NPX", "Quantified_value"}, optional
         Which one to read from a file that has both.
 
@@ -93,7 +94,8 @@ def read_npx(
     -----
     DataWarning
         When values are normalised in several ways, an assay has several names, or a QC flag
-        is unknown.
+        is unknown; when a column Subject leaves the person open (several people for one sample,
+        nobody for some, two such columns that differ), so that the SampleID counts.
 
     Notes
     -----

@@ -14,13 +14,26 @@ __all__ = ["randomize_plates"]
 
 #: Rows and columns by the number of wells.
 SHAPES = {48: (8, 6), 96: (8, 12), 384: (16, 24)}
+# Sample controls, negative controls, and plate (inter-plate) controls.
 _CONTROLS = {"CONTROL": 2, "NEGATIVE_CONTROL": 3, "PLATE_CONTROL": 3}
+_TEN = {"CONTROL": 3, "NEGATIVE_CONTROL": 2, "PLATE_CONTROL": 5}
+#: Wells of a plate, and those that controls take, by product.
+PRODUCTS: dict[str, tuple[int, dict[str, int]]] = {
+    "Target 48": (48, _CONTROLS),
+    "Target 96": (96, _CONTROLS),
+    "Flex": (96, _CONTROLS),
+    "Explore 384": (96, _CONTROLS),
+    "Explore 3072": (96, _CONTROLS),
+    "Explore HT": (96, _TEN),
+    "Reveal": (96, _TEN),
+}
 
 
 def randomize_plates(
     samples: pd.DataFrame,
     *,
-    plate: str | int = "96",
+    plate: str | int | None = None,
+    product: str | None = None,
     controls: Mapping[str, int] | None = None,
     keep_together: str | None = "subject_id",
     balance: Sequence[str] = (),
@@ -38,12 +51,16 @@ def randomize_plates(
     ----------
     samples : pandas.DataFrame
         One row per sample, index its id.
-    plate : {"48", "96", "384"}, default "96"
-        Wells of a plate.
+    plate : {"48", "96", "384"}, optional
+        Wells of a plate. By default those of the product, else 96.
+    product : str, optional
+        An Olink product, as `read_npx` calls it, for its plate and controls: ``"Target 48"``
+        (40 samples on 48 wells), ``"Target 96"``, ``"Flex"``, ``"Explore 384"``, ``"Explore
+        3072"`` (88 samples on 96 wells), ``"Explore HT"``, ``"Reveal"`` (86 on 96).
     controls : mapping of str to int, optional
         Wells for controls on each plate, by sample type; they take the last wells, column by
-        column. By default 2 sample controls, 3 negative and 3 plate controls, which leaves 88
-        of 96 wells; products differ, so give what yours asks for. ``{}`` reserves none.
+        column. By default those of the product, else 2 sample controls, 3 negative and 3 plate
+        controls. Give what your laboratory asks for where it differs. ``{}`` reserves none.
     keep_together : str or None, default "subject_id"
         Column whose equal values share a plate: before and after surgery are then compared
         within a plate. None places each sample by itself.
@@ -65,11 +82,20 @@ def randomize_plates(
     Raises
     ------
     FormatError
-        When a column is absent, ids of samples are there twice, a person has more samples than
-        a plate has wells, or they don't fit on `n_plates`.
+        When the product is unknown, a column is absent, ids of samples are there twice, a person
+        has more samples than a plate has wells, or they don't fit on `n_plates`.
+
+    Notes
+    -----
+    Of eight controls, six are required and two recommended (Target 96: inter-plate and negative
+    controls in triplicate, a pooled sample in duplicate). Explore HT has ten; that they are three
+    sample, two negative and five plate controls, and that Reveal has the same, is usual and not
+    taken from a document of the vendor: ask the laboratory.
 
     References
     ----------
+    Olink Proteomics. Data normalization and standardization, white paper 1096; plate
+    randomization, tutorial of OlinkAnalyze (40 of 48 and 88 of 96 wells; ten controls for HT).
     Pocock SJ, Simon R. Sequential treatment assignment with balancing for prognostic factors.
     Biometrics 1975;31:103–115.
 
@@ -83,8 +109,9 @@ def randomize_plates(
     >>> pd.crosstab(real["plate"], real["group"]).to_numpy().tolist()
     [[30, 30], [30, 30]]
     """
-    shape = _shape(plate)
-    reserved = dict(_CONTROLS if controls is None else controls)
+    wells_of, usual = _preset(product)
+    shape = _shape(wells_of if plate is None else plate)
+    reserved = dict(usual if controls is None else controls)
     room = shape[0] * shape[1] - sum(reserved.values())
     _check(samples, keep_together, balance, reserved, room)
     rng = np.random.default_rng(random_state)
@@ -120,6 +147,18 @@ def randomize_plates(
     table.index.name = samples.index.name
     added = ["plate", "well", "row", "col", "sample_type"]
     return table[[*(c for c in samples if c not in added), *added]]
+
+
+def _preset(product: str | None) -> tuple[int, dict[str, int]]:
+    if product is None:
+        return 96, _CONTROLS
+    if product not in PRODUCTS:
+        raise FormatError(
+            f"expected one of {list_some(PRODUCTS, 10)}, found {product!r}",
+            where="product",
+            remedy="give plate= and controls= instead",
+        )
+    return PRODUCTS[product]
 
 
 def _shape(plate: str | int) -> tuple[int, int]:

@@ -156,6 +156,8 @@ class VSN(Scaler):
     robust : float, default 0.9
         Share of the proteins that the fit keeps, the best fitting of each intensity (least
         trimmed squares): those that truly differ shouldn't steer it. 1 uses all.
+    max_iter : int, default 2000
+        Most steps of the optimiser in each round of trimming.
 
     Attributes
     ----------
@@ -170,7 +172,8 @@ class VSN(Scaler):
 
     Notes
     -----
-    Values come in and leave on the log2 scale; the model itself works on 2**x.
+    Values come in and leave on the log2 scale; the model itself works on 2**x. Fitting warns
+    (`ConvergenceWarning`) when it stops before the maximum of the likelihood.
 
     References
     ----------
@@ -191,12 +194,15 @@ class VSN(Scaler):
     True
     """
 
-    def __init__(self, *, robust: float = 0.9) -> None:
+    def __init__(self, *, robust: float = 0.9, max_iter: int = 2000) -> None:
         self.robust = robust
+        self.max_iter = max_iter
 
     def _fit(self, matrix: Matrix) -> None:
         if not 0.5 <= self.robust <= 1:
             raise FormatError(f"robust is a share of 0.5 to 1, found {self.robust!r}")
+        if self.max_iter < 1:
+            raise FormatError(f"max_iter is at least 1, found {self.max_iter!r}")
         columns = matrix.measures
         values = matrix.values[matrix.sample][:, columns]
         values = values[np.isfinite(values).sum(axis=1) >= 3]
@@ -210,7 +216,7 @@ class VSN(Scaler):
         values = values[np.lexsort(np.nan_to_num(values).T)]
         self._unit = float(np.nanmedian(values))
         a, log_b, mean, self.sigma2_, used = vsn_fit(
-            np.exp2(values - self._unit), robust=self.robust
+            np.exp2(values - self._unit), robust=self.robust, max_iter=self.max_iter
         )
         self.mean_, self.used_ = np.full(len(columns), np.nan), np.zeros(len(columns), dtype=bool)
         self.mean_[columns], self.used_[columns] = mean, used

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["PanelScores", "score_panel"]
 
 Array = NDArray[np.float64]
+# Controls have no outcome, so that a cross-validation of patients trains without them.
+_REMEDY = (
+    "the samples of training must hold the controls. Where they are patients alone (a fold, people "
+    "with an outcome), pass control samples from elsewhere: controls=adata[is_control].copy()"
+)
 
 
 class PanelScores(TransformerMixin, BaseEstimator):
@@ -42,7 +47,8 @@ class PanelScores(TransformerMixin, BaseEstimator):
     controls : mapping, ids, boolean Series or AnnData
         Who is a control: ``{"group": "control"}`` names columns of ``obs`` (for a Cohort also
         columns of ``subjects``); else ids of samples or of subjects, or flags by sample id.
-        An AnnData is a fixed set of control samples from elsewhere, of the same assay.
+        An AnnData is a fixed set of control samples from elsewhere, of the same assay; a
+        cross-validation of patients alone needs one.
     assay : str, optional
         For a Cohort: which assay.
     visit : str, optional
@@ -111,8 +117,9 @@ class PanelScores(TransformerMixin, BaseEstimator):
         Raises
         ------
         FormatError
-            When no analyte is measured, fewer than 3 people are controls, one of them has
-            several samples, or specimens are mixed.
+            When no analyte is measured, fewer than 3 of the training people are controls (none,
+            where people without an outcome were left out: then pass an AnnData of controls),
+            one of them has several samples, or specimens are mixed.
         AlignmentError
             When an id or column is unknown, or the controls lack an assay.
         MissingModalityError
@@ -246,11 +253,14 @@ class PanelScores(TransformerMixin, BaseEstimator):
             if absent:
                 raise AlignmentError(f"the controls lack {list_some(absent)}", where="controls")
         else:
-            source, rows = adata, choose(adata, chosen, "controls")
+            source, rows = adata, choose(adata, chosen, "controls", _REMEDY)
         people_of(source, rows, "controls")
         if rows.sum() < 3:
             raise FormatError(
-                f"expected at least 3 controls, found {int(rows.sum())}", where="controls"
+                f"expected at least 3 controls, found {int(rows.sum())} among the "
+                f"{source.n_obs} samples",
+                where="controls",
+                remedy=None if self._elsewhere else _REMEDY,
             )
         part = source[rows][:, assays]
         return pd.DataFrame(values_of(part), part.obs_names, assays)

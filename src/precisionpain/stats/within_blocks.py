@@ -53,6 +53,12 @@ def within_block_correlation(
     FormatError
         When no block has two rows, or no response lets the correlation be found.
 
+    Notes
+    -----
+    The likelihood is maximised to the end. R's limma (`duplicateCorrelation`) runs at most 20
+    iterations per response; with missing values some don't converge, and its consensus is
+    then a few 1e-5 away from what more iterations give.
+
     References
     ----------
     Smyth, Michaud & Scott, Bioinformatics 21, 2067 (2005).

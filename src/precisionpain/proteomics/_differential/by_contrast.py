@@ -18,7 +18,7 @@ from ...stats.moderated import moderated_t
 from .contrast import contrast_weights, two_levels
 from .design import make_design
 from .ordinal import fit_ordinal, slopes
-from .ranks import mann_whitney, signed_rank
+from .ranks import all_equal, mann_whitney, signed_rank
 from .study import Study
 from .two_groups import paired, welch
 
@@ -121,7 +121,9 @@ def _welch(study: Study) -> Outcome:
 
 def _mann_whitney(study: Study) -> Outcome:
     study, first, second = _split(study)
-    return mann_whitney(first, second, study.confidence), study, {}
+    table = mann_whitney(first, second, study.confidence)
+    study.warn_equal(all_equal(study.values) & np.isfinite(table["p_value"]))
+    return table, study, {}
 
 
 def _differences(study: Study) -> tuple[Study, NDArray[np.float64]]:
@@ -140,7 +142,11 @@ def _paired(study: Study) -> Outcome:
 
 def _wilcoxon(study: Study) -> Outcome:
     study, difference = _differences(study)
-    return signed_rank(difference, study.confidence), study, {}
+    table = signed_rank(difference, study.confidence)
+    # Zeros, beside which any other difference would stand out.
+    study.warn_equal(all_equal(np.vstack([difference, np.zeros(difference.shape[1])]))
+                     & np.isfinite(table["p_value"]))  # fmt: skip
+    return table, study, {}
 
 
 def _anova(study: Study) -> Outcome:

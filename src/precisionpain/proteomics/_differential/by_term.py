@@ -16,9 +16,9 @@ from ...stats.mixed import fit_mixed
 from .contrast import Contrast, contrast_weights
 from .design import Design, make_design
 from .ordinal import fit_ordinal, slopes
-from .ranks import dunn, friedman, kruskal, mann_whitney, signed_rank
+from .ranks import all_equal, dunn, friedman, kruskal, mann_whitney, signed_rank
 from .study import Study
-from .terms import f_test, tukey_p
+from .terms import f_test, tukey_p, tukey_t
 
 __all__ = ["PAIR_TESTS", "TERM_TESTS"]
 
@@ -45,13 +45,17 @@ def _kruskal(study: Study) -> Outcome:
     study.check_independent()
     group = study.obs[column].cat.codes.to_numpy().astype(np.intp)
     assert len(levels) == group.max() + 1
-    return {column: kruskal(study.values, group)}, study
+    table = kruskal(study.values, group)
+    study.warn_equal(all_equal(study.values) & np.isfinite(table["p_value"]))
+    return {column: table}, study
 
 
 def _friedman(study: Study) -> Outcome:
     column, levels = study.only_factor()
     study, values = study.by_person(column, levels)
-    return {column: friedman(values)}, study
+    table = friedman(values)
+    study.warn_equal(all_equal(values - values[:, :1]) & np.isfinite(table["p_value"]))
+    return {column: table}, study
 
 
 def _ordinal(study: Study) -> Outcome:
@@ -153,6 +157,11 @@ def _pairs_of_means(study: Study, term: str) -> Outcome:
         else:
             table = mixed.t_test(weights, study.confidence)
         table["p_adjusted"] = tukey_p(table["statistic"], k, table["df"])
+        alone = special.stdtrit(table["df"], (1 + study.confidence) / 2)
+        wider = (table["ci_high"] - table["log_fc"]) / alone
+        wider *= tukey_t(study.confidence, k, table["df"])
+        table["ci_low_adjusted"] = table["log_fc"] - wider
+        table["ci_high_adjusted"] = table["log_fc"] + wider
         for name, sign in (("n_1", 1), ("n_2", -1)):
             table[name] = seen[contrast.mask(study.obs, sign)].sum(axis=0)
         tables[text] = table

@@ -17,7 +17,10 @@ from ...stats._t import Table
 
 __all__ = ["contrast_frame", "posthoc_frame", "share_below_lod", "terms_frame"]
 
-_CONTRAST = ("log_fc", "log_odds", "ci_low", "ci_high", "statistic", "df", "p_value")
+_CONTRAST = (
+    "log_fc", "log_odds", "ci_low", "ci_high", "ci_low_adjusted", "ci_high_adjusted", "statistic",
+    "df", "p_value",
+)  # fmt: skip
 
 
 def share_below_lod(

@@ -12,7 +12,7 @@ from scipy import special
 from ...stats._t import Table
 from ...stats.effects import _rank_sum_cdf
 
-__all__ = ["dunn", "friedman", "kruskal", "mann_whitney", "ranks", "signed_rank"]
+__all__ = ["all_equal", "dunn", "friedman", "kruskal", "mann_whitney", "ranks", "signed_rank"]
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,8 @@ def mann_whitney(first: Array, second: Array, confidence: float) -> Table:
     Returns
     -------
     dict of str to numpy.ndarray
-        As `precisionpain.stats.rank_sum` finds for each protein by itself.
+        As `precisionpain.stats.rank_sum` finds for each protein by itself, but p is 1 where
+        all values are equal.
     """
     alpha = 1 - confidence
 
@@ -144,10 +145,25 @@ def _sigma(pairs: int, total: int, ties: Array) -> Array:
 
 
 def _normal(deviation: Array, sigma: Array) -> Array:
-    """Return two-sided p with correction for continuity; NaN where all values are equal."""
+    """Return two-sided p with correction for continuity; 1 where all values are equal."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (deviation - np.sign(deviation) * 0.5) / sigma
-    return np.where(sigma > 0, np.minimum(1.0, 2 * special.ndtr(-np.abs(z))), np.nan)
+    return np.where(sigma > 0, np.minimum(1.0, 2 * special.ndtr(-np.abs(z))), 1.0)
+
+
+def all_equal(values: Array) -> NDArray[np.bool_]:
+    """Tell in which columns (the last axis) all values that were measured are the same.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of shape (..., p)
+        NaN is not measured.
+    """
+    axes = tuple(range(values.ndim - 1))
+    low = np.fmin.reduce(values, axis=axes, initial=np.inf)
+    high = np.fmax.reduce(values, axis=axes, initial=-np.inf)
+    found: NDArray[np.bool_] = low == high
+    return found
 
 
 @functools.lru_cache(maxsize=32)
@@ -265,6 +281,7 @@ def dunn(values: Array, group: NDArray[np.intp], first: int, second: int) -> Tab
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = n * (n + 1) / 12 - ties / (12 * (n - 1))
         z = (mean[0] - mean[1]) / np.sqrt(variance * (1 / count[0] + 1 / count[1]))
+    z[(variance <= 0) & (count[0] > 0) & (count[1] > 0)] = 0.0
     return {"statistic": z, "p_value": 2 * special.ndtr(-np.abs(z)), "n_1": count[0],
             "n_2": count[1]}  # fmt: skip
 

@@ -118,6 +118,16 @@ class Study:
                 stacklevel=4,
             )
 
+    def warn_equal(self, equal: NDArray[np.bool_]) -> None:
+        """Warn of proteins that a rank test can't order."""
+        if equal.any():
+            warnings.warn(
+                f"{int(equal.sum())} proteins don't vary: {list_some(self.names[equal])}. Without "
+                "an order of the values p is 1",
+                DataWarning,
+                stacklevel=4,
+            )
+
     def only_factor(self) -> tuple[str, list[str]]:
         """Return the one category of the formula and its levels, for tests that know no more."""
         names = variables_of(self.formula)

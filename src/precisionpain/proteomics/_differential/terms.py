@@ -11,7 +11,7 @@ from scipy import interpolate, special
 from ...stats._t import Table, rounding
 from ...stats.linear import LinearFit
 
-__all__ = ["f_test", "tukey_p"]
+__all__ = ["f_test", "tukey_p", "tukey_t"]
 
 Array = NDArray[np.float64]
 
@@ -96,6 +96,49 @@ def tukey_p(t: Array, k: int, df: Array) -> Array:
         outer = above(np.minimum(q[part, None] * np.exp(u / 2), 60.0))
         out[part] = (weight * outer).sum(axis=1)
     return np.where(np.isfinite(t), np.clip(out, 0.0, 1.0), np.nan)
+
+
+def tukey_t(confidence: float, k: int, df: Array) -> Array:
+    """Return the t beyond which `tukey_p` is below 1 − `confidence`, for simultaneous limits.
+
+    Parameters
+    ----------
+    confidence : float
+        That all pairs of the k means lie within their limits.
+    k : int
+        Number of means.
+    df : numpy.ndarray of shape (p,)
+        Of the residual variance; NaN where there is none.
+
+    Returns
+    -------
+    numpy.ndarray of shape (p,)
+        Quantile of the studentised range / √2.
+    """
+    found = np.full(len(df), np.nan)
+    good = np.isfinite(df) & (df > 0)
+    if not good.any():
+        return found
+    alone, place = np.unique(df[good], return_inverse=True)
+    if k == 2:
+        found[good] = special.stdtrit(alone, (1 + confidence) / 2)[place]
+        return found
+    # The secant of log p against log t, which is nearly straight, from Bonferroni's limit down.
+    alpha, pairs = 1 - confidence, k * (k - 1) / 2
+    x = np.log(special.stdtrit(alone, 1 - alpha / 2 / pairs))
+    before = np.log(special.stdtrit(alone, 1 - alpha / 2))
+    y, y_before = (np.log(tukey_p(np.exp(at), k, alone) / alpha) for at in (x, before))
+    for _ in range(50):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = y * (x - before) / (y - y_before)
+        step = np.clip(np.where(np.isfinite(step), step, 0.0), -1.0, 1.0)
+        before, y_before = x, y
+        x = x - step
+        if np.abs(step).max() < 1e-12:
+            break
+        y = np.log(tukey_p(np.exp(x), k, alone) / alpha)
+    found[good] = np.exp(x)[place]
+    return found
 
 
 def _log_level(half: Array) -> Array:

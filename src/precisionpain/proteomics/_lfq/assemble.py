@@ -45,6 +45,8 @@ class Export:
         Rows that were left out already, by reason.
     log2 : bool, default False
         Whether the values are logarithms.
+    genes : bool, default False
+        Whether ``protein`` holds groups of genes, of which no accession is known.
     """
 
     values: NDArray[np.float64]
@@ -55,6 +57,7 @@ class Export:
     source: str
     removed: dict[str, int] = field(default_factory=dict)
     log2: bool = False
+    genes: bool = False
 
 
 def sift(
@@ -142,7 +145,7 @@ def to_adata(export: Export, *, samples: TableLike | None, keep: Keep) -> AnnDat
     stays, removed, flags = sift(export.features, keep, where)
     features = export.features[stays].reset_index(drop=True)
     values, linear = (both[stays].T for both in _both_scales(export, where))
-    var = _describe(features, where)
+    var = _of_genes(features, where) if export.genes else _describe(features, where)
     for flag in keep:
         var[flag] = flags.loc[stays, flag].to_numpy()
     # Rows may have been left out before, while they were read.
@@ -154,7 +157,7 @@ def to_adata(export: Export, *, samples: TableLike | None, keep: Keep) -> AnnDat
         values, obs, var,
         layers={"intensity": linear},
         kind="lfq", unit=export.unit, source=where, product=export.product, removed=counts,
-        level="ion" if "ion" in features else "protein",
+        level="gene" if export.genes else "ion" if "ion" in features else "protein",
     )  # fmt: skip
     check_log2(adata, where=where)
     return adata
@@ -210,6 +213,15 @@ def _describe(features: pd.DataFrame, where: str) -> pd.DataFrame:
         if column in features:
             var[column] = features[column].to_numpy()
     return var.set_index(_unique(features["ion"], "ion", where))
+
+
+def _of_genes(features: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return ``var`` of groups of genes; a gene may have several proteins, so none is named."""
+    genes = features["protein"].astype(str)
+    var = pd.DataFrame({"gene": genes.to_numpy(), "uniprot": None}, dtype=object)
+    if "n_peptides" in features:
+        var["n_peptides"] = features["n_peptides"].to_numpy()
+    return var.set_index(_unique(genes, "gene_group", where))
 
 
 def _unique(names: Sequence[Any] | pd.Series, what: str, where: str) -> pd.Index:

@@ -1,4 +1,4 @@
-"""DIA-NN: reports (text, Parquet) and matrices of protein groups or precursors."""
+"""DIA-NN: reports (text, Parquet) and matrices of protein groups, genes or precursors."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ def from_matrix(table: Table) -> Export:
     runs = {c: i for i, c in enumerate(table.columns) if squeeze(c) not in _ABOUT}
     if not runs:
         raise FormatError("expected columns of runs, found none", where=table.name)
-    features = pd.DataFrame({"protein": table.text(table.need("Protein.Group"))})
+    genes = table.find("Protein.Group") is None
+    group = table.need("Genes" if genes else "Protein.Group")
+    features = pd.DataFrame({"protein": table.text(group)})
     for name, headers in (("members", ("Protein.Ids",)), ("gene", ("Genes",))):
         position = table.find(*headers)
-        if position is not None:
+        if position is not None and not genes:
             features[name] = table.text(position)
     precursor = table.find("Precursor.Id")
     count = table.find("N.Sequences")
@@ -52,8 +54,8 @@ def from_matrix(table: Table) -> Export:
         features["n_peptides"] = table.numbers([count])[:, 0]
     product = "DIA-NN protein groups" if precursor is None else "DIA-NN precursors"
     return Export(
-        table.numbers(list(runs.values())), list(runs), features, product, "log2 intensity",
-        table.name,
+        table.numbers(list(runs.values())), list(runs), features,
+        "DIA-NN genes" if genes else product, "log2 intensity", table.name, genes=genes,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from ...errors import FormatError, list_some
 from .assemble import Export
 from .table import Table
 
-__all__ = ["from_matrix"]
+__all__ = ["check_scale", "from_matrix"]
 
 
 def from_matrix(
@@ -48,7 +48,7 @@ def from_matrix(
         features["ion"] = pd.concat(parts, axis=1).agg("/".join, axis=1)
         features["peptide"] = parts[0]
     values = table.numbers(list(runs.values()))
-    _check_scale(values, log2, table.name)
+    check_scale(values, log2, table.name)
     return Export(
         values, list(runs), features, "matrix", unit or "log2 intensity", table.name, log2=log2
     )
@@ -86,7 +86,8 @@ def _column(table: Table, name: str) -> int:
     return table.need(name)
 
 
-def _check_scale(values: NDArray[np.float64], log2: bool, where: str) -> None:
+def check_scale(values: NDArray[np.float64], log2: bool, where: str) -> None:
+    """Refuse values that contradict what was said of their scale."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise FormatError("the columns of samples hold no number", where=where)

@@ -17,6 +17,7 @@ READERS = {
     "diann_report": ("a DIA-NN report", "read_diann"),
     "diann_precursors": ("a DIA-NN precursor matrix", "read_diann"),
     "diann_groups": ("a DIA-NN protein group matrix", "read_diann"),
+    "diann_genes": ("a DIA-NN matrix of genes", "read_diann"),
     "fragpipe_ions": ("FragPipe's combined_ion.tsv or combined_peptide.tsv", "read_fragpipe"),
     "fragpipe_proteins": ("FragPipe's combined_protein.tsv", "read_fragpipe"),
     "spectronaut_report": ("a Spectronaut report", "read_spectronaut"),
@@ -64,6 +65,8 @@ def recognise(columns: Sequence[str]) -> str | None:
         if any(key.endswith(("pgquantity", "pgibaq", "pgnrofstrippedsequencesidentified"))
                for key in keys):  # fmt: skip
             return "spectronaut_pivot"
+    if squeeze(columns[0] if columns else "") == "genes" and len(columns) > 1:
+        return "diann_genes"
     if has("npx") and keys & {"olinkid", "sampleid"}:
         return "olink"
     return None

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from ...errors import AlignmentError, DataWarning, FormatError, list_some
 from .._layout import about, as_adata, check_log2, is_assay, values_of
 from .combine import Piece, combine
+from .recommended import bridges_within
 from .rows import Ids, pairs, rows_of
 from .usable import column_medians, panels_of, usable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["FEWEST_BRIDGES", "Project", "by_bridges", "by_subset", "join"]
+__all__ = ["Project", "by_bridges", "by_subset", "join"]
 
 Array = NDArray[np.float64]
-#: The vendor asks for 8 to 16 bridge samples on Target 96 and Explore 384.
-FEWEST_BRIDGES = 8
 
 
 class Project:
@@ -103,11 +102,13 @@ def by_bridges(
             where=f"project {new.name!r}", remedy="see exclude_qc, or take other samples",
         )  # fmt: skip
     fewest = _fewest(n, new, shared & new.assay & ~without)
-    if fewest < FEWEST_BRIDGES:
+    (low, high), what = bridges_within(new.adata)
+    if fewest < low:
         warnings.warn(
             DataWarning(
                 f"project {new.name!r} has {fewest} bridge samples that passed (of {len(old)} "
-                f"named), fewer than {FEWEST_BRIDGES}: the factors are uncertain"
+                f"named), fewer than the {low} to {high} that are asked for {what}: the factors "
+                "are uncertain"
             ),
             stacklevel=3,
         )

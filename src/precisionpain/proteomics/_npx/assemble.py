@@ -85,7 +85,7 @@ def assemble(
     if "sample_index" in obs:
         obs["sample_index"] = _whole(obs["sample_index"])
     obs.index = pd.Index(name_rows(runs), dtype=object)
-    obs = join_people(obs, people, subject)
+    obs, told = join_people(obs, people, subject, [*homes.obsm, *homes.cells, *homes.var])
     if people is not None and "sample_type" in people:
         decided = "samples="
 
@@ -94,6 +94,7 @@ def assemble(
         "unit": _unit(chosen, var),
         "source": [table.name for table in tables],
         "sample_type_from": decided,
+        "subject_from": told,
         "removed": {"blank rows": survey.blank} if survey.blank else {},
     }
     said = {key: text for table in tables for key, text in table.metadata.items()}

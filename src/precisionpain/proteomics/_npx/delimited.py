@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from ...errors import FormatError
-from .names import MISSING, canonical
+from .names import MISSING, canonical, is_person
 from .tables import NUMBERS, LongTable, NotANumber, _as_text
 
 __all__ = ["TextTable", "encoding_of", "find_layout"]
@@ -140,7 +140,11 @@ class TextTable(LongTable):
             column
             for column, cells in columns.items()
             if canonical(column) in NUMBERS
-            or (canonical(column) == column and _are_numbers(cells, self._decimal))
+            or (
+                canonical(column) == column
+                and not is_person(column)
+                and _are_numbers(cells, self._decimal)
+            )
         }
         super().__init__(name, header, numeric)
         # What is whole throughout comes back as whole numbers.

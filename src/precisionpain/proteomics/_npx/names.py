@@ -22,6 +22,7 @@ __all__ = [
     "VALUES",
     "assay_type",
     "canonical",
+    "is_person",
     "name_columns",
     "qc_code",
     "sample_type",
@@ -124,6 +125,11 @@ _CONTROL_ASSAYS = {
 def canonical(name: str) -> str:
     """Return our name of a column, or the name itself."""
     return _OURS.get(_bare(name), name)
+
+
+def is_person(name: str) -> bool:
+    """Tell whether a column, by its name, holds the person: Subject, SubjectID, subject_id."""
+    return _bare(name) in ("subject", "subjectid")
 
 
 def name_columns(columns: Iterable[str], where: str) -> dict[str, str]:

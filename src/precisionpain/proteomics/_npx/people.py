@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ...errors import AlignmentError, FormatError, list_some
+from ...errors import AlignmentError, DataWarning, FormatError, list_some
 from .._sheet import read_sheet
-from .names import canonical
+from .names import canonical, is_person
 
 __all__ = ["Samples", "Subject", "join_people", "sample_table"]
 
@@ -21,9 +23,12 @@ Subject = str | re.Pattern[str] | Callable[[str], Any]
 
 
 def join_people(
-    obs: pd.DataFrame, samples: pd.DataFrame | None, subject: Subject | None
-) -> pd.DataFrame:
-    """Return `obs` with ``subject_id``, ``visit`` and ``specimen``.
+    obs: pd.DataFrame,
+    samples: pd.DataFrame | None,
+    subject: Subject | None,
+    elsewhere: Iterable[str] = (),
+) -> tuple[pd.DataFrame, str]:
+    """Return `obs` with ``subject_id``, ``visit`` and ``specimen``, and what told the person.
 
     Parameters
     ----------
@@ -33,23 +38,32 @@ def join_people(
         Of `sample_table`.
     subject : str, pattern or callable, optional
         Tells the person from the SampleID.
+    elsewhere : iterable of str
+        Columns of the file that say several things of one sample.
 
     Raises
     ------
     AlignmentError
         When ids don't match.
+
+    Warns
+    -----
+    DataWarning
+        When a column of the file is called Subject, but doesn't tell the person of each sample.
     """
     obs = obs.copy()
     person = (obs["sample_type"] == "SAMPLE").to_numpy()
     if samples is not None:
         obs = _by_table(obs, samples)
         person = (obs["sample_type"] == "SAMPLE").to_numpy()
+        told = "samples="
     elif subject is not None:
+        told = "subject="
         for name, values in _by_rule(obs.loc[person, "sample_id"], subject).items():
             obs[name] = None
             obs.loc[person, name] = values
-    elif "subject_id" not in obs:
-        obs["subject_id"] = obs["sample_id"].where(person, None)
+    else:
+        obs["subject_id"], told = _by_column(obs, person, elsewhere)
     for name in ("subject_id", "visit", "specimen"):
         if name not in obs:
             obs[name] = None
@@ -63,7 +77,46 @@ def join_people(
             remedy="give it in samples=, or mark controls there in a column sample_type",
         )
     first = ["sample_id", "subject_id", "visit", "specimen", "sample_type"]
-    return obs[[*first, *(name for name in obs if name not in first)]]
+    return obs[[*first, *(name for name in obs if name not in first)]], told
+
+
+def _by_column(
+    obs: pd.DataFrame, person: NDArray[np.bool_], elsewhere: Iterable[str]
+) -> tuple[pd.Series, str]:
+    """Return the person by a column of the file, else the SampleID; and which it was."""
+    if "subject_id" in obs:
+        # SubjectID by any spelling, and what `write_npx` wrote, controls included.
+        return obs["subject_id"], "column 'subject_id'"
+    ids = obs["sample_id"].where(person, None)
+    columns = [str(name) for name in obs if is_person(str(name))]
+    problem = ""
+    several = [name for name in elsewhere if is_person(name)]
+    said = {name: obs[name].map(_code).where(person, None) for name in columns}
+    if several:
+        problem = f"the column {several[0]!r} names several people for one sample"
+    elif len(columns) > 1 and any(not said[columns[0]].equals(said[name]) for name in columns):
+        problem = f"the columns {list_some(columns)} don't agree about the person"
+    elif columns and said[columns[0]][person].isna().any():
+        lacking = int(said[columns[0]][person].isna().sum())
+        problem = f"the column {columns[0]!r} names nobody for {lacking} of {person.sum()} samples"
+    if problem:
+        warnings.warn(
+            f"{problem}; each SampleID counts as a person of its own. Say whose samples they are "
+            "in samples= or subject=",
+            DataWarning,
+            stacklevel=5,
+        )
+    if problem or not columns:
+        return ids, "SampleID"
+    return said[columns[0]], f"column {columns[0]!r}"
+
+
+def _code(cell: Any) -> str | None:
+    """Return a code as text; 101 that travelled as a float is still 101."""
+    if cell is None or pd.isna(cell):
+        return None
+    text = str(cell).strip()
+    return (text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text) or None
 
 
 def sample_table(samples: Samples) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...errors import FormatError
-from .names import LIMITS, MISSING, VALUES, name_columns
+from .names import LIMITS, MISSING, VALUES, is_person, name_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,8 +155,11 @@ class ParquetTable(LongTable):
         with self._open() as stream:
             try:
                 file = pq.ParquetFile(stream, read_dictionary=self._text)
-                for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
-                    yield _columns(batch, ours, self)
+                # Group by group: one iteration over all of them holds on to what it has read,
+                # in the end the whole file.
+                for group in range(file.num_row_groups):
+                    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=wanted):
+                        yield _columns(batch, ours, self)
             except pa.ArrowException as error:
                 raise FormatError(
                     f"the Parquet file is damaged ({error})", where=self.name
@@ -194,6 +197,7 @@ def _numeric(schema: pa.Schema) -> set[str]:
         or (
             (types.is_integer(field.type) or types.is_floating(field.type))
             and ours[field.name] == field.name
+            and not is_person(field.name)
         )
     }
 

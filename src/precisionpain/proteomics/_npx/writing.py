@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import FormatError, list_some
 from .._layout import QC, about, as_adata, check_log2, values_of
-from .names import LIMITS, MISSING, OUT
+from .names import LIMITS, MISSING, OUT, is_person
 from .rows import name_rows
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def _of_samples(adata: AnnData) -> dict[str, NDArray[Any]]:
         columns[str(name)] = _plain(obs[name], f"obs[{name!r}]")
     person = columns.get("sample_type", np.full(len(ids), "SAMPLE", dtype=object)) == "SAMPLE"
     usual = np.where(person, ids, None)
-    if "subject_id" in columns and (columns["subject_id"] == usual).all():
+    # Left out where a reader would find the same, not where another column tells a person.
+    others = any(is_person(name) for name in columns if name != "subject_id")
+    if "subject_id" in columns and not others and (columns["subject_id"] == usual).all():
         del columns["subject_id"]
     # The rule that names rows needs more than their ids where an id occurs again.
     first = pd.DataFrame({"sample_id": ids, "obs_name": None}, dtype=object)
