@@ -17,7 +17,7 @@ import pytest
 
 from precisionpain.errors import AlignmentError, FormatError, MissingModalityError
 from precisionpain.imaging import dicom
-from precisionpain.imaging._dicom import convert, unpack
+from precisionpain.imaging._dicom import convert, slices, unpack
 from precisionpain.imaging.dicom import read_all_dicom, read_dicom
 from precisionpain.imaging.gradients import read_gradients
 
@@ -147,6 +147,96 @@ def test_several_series(tmp_path: Path) -> None:
         read_dicom(tmp_path, series=4)
 
 
+def test_a_missing_slice_is_named(tmp_path: Path) -> None:
+    write_series(tmp_path / NAME, 7, slices=9)
+    (tmp_path / NAME / f"{NAME}_4.dcm").unlink()
+    with pytest.raises(FormatError, match=r"series 7: slices are missing at 8\.0 mm") as caught:
+        read_dicom(tmp_path)
+    for private in ("secret", "4711", "1950"):
+        assert private not in str(caught.value).replace(str(tmp_path), "").lower()
+    archive = pack_zip(tmp_path / NAME, tmp_path / "x.zip")
+    with pytest.raises(FormatError, match=r"found 8 of 9"):
+        read_all_dicom(archive)
+    assert read_all_dicom(tmp_path / NAME, check_slices=False)
+
+
+def test_several_slices_missing_in_a_row(tmp_path: Path) -> None:
+    write_series(tmp_path, 7, slices=20)
+    for k in (3, 9, 10):
+        (tmp_path / f"{NAME}_{k}.dcm").unlink()
+    with pytest.raises(FormatError, match=r"at 6\.0, 18\.0, 20\.0 mm .* found 17 of 20"):
+        read_dicom(tmp_path)
+
+
+def test_only_the_series_that_is_asked_for_must_be_whole(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", 12, slices=8)
+    write_series(tmp_path / "b", 3, slices=8)
+    (tmp_path / "b" / f"{NAME}_5.dcm").unlink()
+    assert read_dicom(tmp_path, series=12).image.shape == (12, 10, 8)
+    for asked in (lambda: read_dicom(tmp_path, series=3), lambda: read_all_dicom(tmp_path)):
+        with pytest.raises(FormatError, match=r"series 3: slices are missing at 10\.0 mm"):
+            asked()
+
+
+def test_a_slice_that_is_there_twice(tmp_path: Path) -> None:
+    write_series(tmp_path, 7, slices=6)
+    one = pydicom.dcmread(tmp_path / f"{NAME}_2.dcm")
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    one.InstanceNumber = 77
+    one.save_as(tmp_path / "again.dcm")
+    with pytest.raises(FormatError, match=r"expected 1 slice .* found too many at 4\.0 mm"):
+        read_dicom(tmp_path)
+
+
+def test_a_volume_of_a_time_series_that_lacks_a_slice(tmp_path: Path) -> None:
+    write_series(tmp_path / "0", 7, slices=6)
+    uid = pydicom.dcmread(tmp_path / "0" / f"{NAME}_0.dcm").SeriesInstanceUID
+    for time in (1, 2):
+        write_series(tmp_path / str(time), 7, slices=6)
+        for file in (tmp_path / str(time)).iterdir():
+            one = pydicom.dcmread(file)
+            one.SeriesInstanceUID, one.AcquisitionNumber = uid, time + 1
+            one.InstanceNumber += 6 * time
+            one.save_as(file)
+    slices.check_slices(tmp_path, "here", True)  # whole: three at each position
+    (tmp_path / "1" / f"{NAME}_3.dcm").unlink()
+    with pytest.raises(FormatError, match=r"expected 3 slices .* found too few at 6\.0 mm"):
+        read_dicom(tmp_path)
+
+
+def test_mixed_series_are_not_one_image(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", 7, slices=6)  # the same number, but another series
+    write_series(tmp_path / "b", 7, slices=6)
+    with pytest.raises(AlignmentError, match="expected one image, found 2"):
+        read_dicom(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
+def test_a_file_that_cannot_be_read(study: Path, damage: str) -> None:
+    file = study / f"{NAME}_2.dcm"
+    content = file.read_bytes()
+    file.write_bytes({"cut": content[:-60], "garbage": b"?" * 500, "empty": b""}[damage])
+    with pytest.raises(FormatError, match="1 of 4 DICOM files can't be read") as caught:
+        read_dicom(study)
+    assert "secret" not in caught.value.what.lower()
+
+
+def test_what_holds_whole_volumes_is_not_asked(tmp_path: Path) -> None:
+    for name, value in (("NumberOfFrames", 6), ("ImageType", ["DERIVED", "MOSAIC"])):
+        folder = tmp_path / name
+        write_series(folder, 7, slices=6)
+        (folder / f"{NAME}_3.dcm").unlink()
+        for file in folder.iterdir():
+            one = pydicom.dcmread(file)
+            setattr(one, name, value)
+            if name == "NumberOfFrames":
+                one.PixelData = one.PixelData * 6
+            one.save_as(file)
+        slices.check_slices(folder, "here", True)
+    (tmp_path / "notes.txt").write_text("what else lies in a folder")
+    slices.check_slices(tmp_path, "here", True)
+
+
 def test_no_dicom(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(FormatError, match="no DICOM images"):
@@ -237,6 +327,18 @@ class TestRealArchives:
             assert found.sidecar[name] == pytest.approx(sidecar[name])
         private = {"DeviceSerialNumber", "SeriesDescription", "AcquisitionTime", "ProtocolName"}
         assert not private & set(found.sidecar)
+
+    def test_a_slice_taken_out_is_missed(self, shared_data: Path, tmp_path: Path) -> None:
+        archive = shared_data / "mri" / "philips_t1_dti" / "T1_MPRAGE_classic_dicom_1301.tar.xz"
+        unpack.as_folder(str(archive), tmp_path / "in", 1 << 30)
+        files = sorted((tmp_path / "in").iterdir())
+        gone = next(f for f in files if pydicom.dcmread(f, True).InstanceNumber == 86)
+        header = pydicom.dcmread(gone, stop_before_pixels=True)
+        along, down = np.reshape(np.array(header.ImageOrientationPatient, float), (2, 3))
+        at = np.array(header.ImagePositionPatient, float) @ np.cross(along, down)
+        gone.unlink()
+        with pytest.raises(FormatError, match=f"missing at {at:.1f} mm .* found 169 of 170"):
+            read_dicom(tmp_path / "in")
 
     def test_voxels_agree_with_pydicom(self, shared_data: Path, tmp_path: Path) -> None:
         archive = shared_data / "mri" / "philips_t1_dti" / "T1_MPRAGE_classic_dicom_1301.tar.xz"

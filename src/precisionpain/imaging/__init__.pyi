@@ -10,5 +10,13 @@ from .diffusion import label_fractions as label_fractions
 from .files import load_image as load_image
 from .gradients import Gradients as Gradients
 from .gradients import read_gradients as read_gradients
+from .grids import resample_to_grid as resample_to_grid
+from .grids import spm_grid as spm_grid
 from .radiomics import radiomics as radiomics
 from .radiomics import radiomics_table as radiomics_table
+from .registration import Registration as Registration
+from .registration import register_to_template as register_to_template
+from .t1_intensity import correct_bias as correct_bias
+from .t1_quality import quality_flags as quality_flags
+from .t1_quality import scan_quality as scan_quality
+from .t1_quality import t1_quality as t1_quality

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import AlignmentError, FormatError, PrecisionPainError
 from ._dicom.convert import convert
+from ._dicom.slices import check_slices as _check_slices
 from ._dicom.unpack import as_folder
 from .gradients import Gradients, read_gradients
 
@@ -80,7 +81,11 @@ class DicomImage:
 
 
 def read_dicom(
-    path: str | Path, *, series: int | str | None = None, max_bytes: int = 8 << 30
+    path: str | Path,
+    *,
+    series: int | str | None = None,
+    max_bytes: int = 8 << 30,
+    check_slices: bool = True,
 ) -> DicomImage:
     """Read one image from DICOM files.
 
@@ -95,6 +100,9 @@ def read_dicom(
         Largest size of an archive's content. Members are copied one by one under numbers of
         their own, so that no name in an archive can point elsewhere, and the copying stops
         where the limit is reached; links are skipped.
+    check_slices : bool, default True
+        Whether to look in the headers, before the conversion, for slices that are missing or
+        there twice.
 
     Returns
     -------
@@ -105,7 +113,8 @@ def read_dicom(
     MissingModalityError
         When the path isn't there, or the converter isn't installed.
     FormatError
-        When there is no DICOM image, the archive is damaged or larger than `max_bytes`, or the
+        When there is no DICOM image, a file or the archive is damaged, the archive is larger than
+        `max_bytes`, slices are missing or there twice (the message says where), or the
         conversion failed.
     AlignmentError
         When there are several images and `series` isn't given or names none of them; the
@@ -116,13 +125,18 @@ def read_dicom(
     Names, dates, places, devices and free text are taken out of the sidecar and of the NIfTI
     header. What the pixels show stays: text burned into them, and the face.
 
+    Missing slices are found by gaps between positions along the normal of the slices, and by
+    positions with fewer slices than the others of a series in time or of a diffusion scan. The
+    first or last slice of a single volume leaves no gap, and its loss can't be seen. Files with
+    many frames (enhanced DICOM, mosaics) hold whole volumes and aren't asked.
+
     Examples
     --------
     >>> scan = read_dicom("DTI_classic_dicom_2201.tar.xz")  # doctest: +SKIP
     >>> scan  # doctest: +SKIP
     DicomImage(series 2201, 128 × 128 × 82 × 17, 2 × 2 × 2 mm, Gradients(17 volumes: 1 b0, 16 at b = 1000), 1 warnings)
     """  # noqa: E501
-    found = read_all_dicom(path, max_bytes=max_bytes)
+    found = _read(path, max_bytes, check_slices, series)
     if series is None:
         if len(found) > 1:
             raise AlignmentError(
@@ -139,7 +153,9 @@ def read_dicom(
     return found[str(series)]
 
 
-def read_all_dicom(path: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, DicomImage]:
+def read_all_dicom(
+    path: str | Path, *, max_bytes: int = 8 << 30, check_slices: bool = True
+) -> dict[str, DicomImage]:
     """Read all images from DICOM files.
 
     Parameters
@@ -148,6 +164,8 @@ def read_all_dicom(path: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, D
         As for `read_dicom`.
     max_bytes : int, default 8 GiB
         Largest size of an archive's content.
+    check_slices : bool, default True
+        As for `read_dicom`, of every series.
 
     Returns
     -------
@@ -164,9 +182,17 @@ def read_all_dicom(path: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, D
     >>> list(read_all_dicom("study.zip"))  # doctest: +SKIP
     ['301', '1301', '2201']
     """
+    return _read(path, max_bytes, check_slices, None)
+
+
+def _read(
+    path: str | Path, max_bytes: int, check_slices: bool, series: int | str | None
+) -> dict[str, DicomImage]:
     where = os.fspath(path)
     with tempfile.TemporaryDirectory(prefix="precisionpain-") as scratch:
         source = as_folder(where, Path(scratch) / "in", max_bytes)
+        if check_slices:
+            _check_slices(source, where, source == Path(where), series)
         output = Path(scratch) / "out"
         output.mkdir()
         notes = convert(source, output, where)

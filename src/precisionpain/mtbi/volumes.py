@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +11,7 @@ import pandas as pd
 
 from ..errors import FormatError, GeometryError, list_some
 from ..imaging.files import load_image
+from ..imaging.grids import spm_grid
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -22,7 +22,6 @@ Plane = Literal["axial", "coronal", "sagittal"]
 
 # As SPM12 stores normalised scans: the first axis runs from right to left.
 _AXCODES = "LAS"
-_BOX_MM = ((78.0, -78.0), (-112.0, 76.0), (-70.0, 85.0))  # from, to, along L, A and S
 _ACROSS = {"sagittal": 0, "coronal": 1, "axial": 2}
 # Axes of the result, as axes of the volume: the slices first, then what runs up or forward.
 _ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 1, 2)}
@@ -129,12 +128,10 @@ def slab_range(plane: Plane, n_slices: int = 30, *, spacing_mm: float = 2.0) -> 
     ((-22.0, 36.0), (30.0, -28.0))
     """
     _check_plane(plane)
-    if not (np.isfinite(spacing_mm) and spacing_mm > 0):
-        raise FormatError(f"expected a spacing above 0 mm, found {spacing_mm!r}")
-    start, end = _BOX_MM[_ACROSS[plane]]
-    length = math.floor(abs(end - start) / spacing_mm + 0.5) + 1  # SPM rounds halves up
-    step = spacing_mm if end > start else -spacing_mm
-    first = _first_slice(length, n_slices)
+    shape, affine = spm_grid(spacing_mm)
+    axis = _ACROSS[plane]
+    start, step = float(affine[axis, 3]), float(affine[axis, axis])
+    first = _first_slice(shape[axis], n_slices)
     return start + first * step, start + (first + n_slices - 1) * step
 
 

@@ -1,0 +1,1 @@
+"""Parts of the registration to the MNI space."""
