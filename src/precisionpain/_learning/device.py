@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from ..errors import FormatError
 
-__all__ = ["deterministic_threads", "pick_device"]
+__all__ = ["deterministic_threads", "fast_half", "pick_device", "sound_half"]
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
@@ -92,3 +92,41 @@ def deterministic_threads(n_threads: int = 1) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fast_half(device: torch.device) -> bool:
+    """Tell whether bfloat16 is faster than 32 bits on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    bool
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(device.type == "cpu" and known is not None and known())
+
+
+def sound_half(device: torch.device, coarsest: Sequence[int]) -> bool:
+    """Tell whether gradients in bfloat16 can be trusted.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network is trained.
+    coarsest : sequence of three ints
+        Size of what the network computes on at its coarsest scale.
+
+    Returns
+    -------
+    bool
+        False on a CPU for fewer than 3 voxels along the first axis: the kernel of torch
+        (2.13, oneDNN) leaves parts of the gradient of such a convolution unwritten, so that
+        they hold anything.
+    """
+    return device.type != "cpu" or coarsest[0] > 2

@@ -210,7 +210,7 @@ def _refuse_known(model: Any, cohort: Cohort) -> None:
     people = pd.unique(cohort.groups).astype(str).tolist()
     fresh = clone(model)
     parts = fresh.get_params(deep=True).values() if hasattr(fresh, "get_params") else ()
-    for part in parts:
+    for part in (fresh, *parts):
         if isinstance(part, type) or not callable(getattr(part, "saw", None)):
             continue
         try:

@@ -10,37 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..._learning.device import fast_half, sound_half
+
 __all__ = ["fast_half", "fit_temperature", "infer", "logits_of", "sound_half"]
 
 Array = NDArray[Any]
-
-
-def fast_half(device: torch.device) -> bool:
-    """Tell whether bfloat16 is faster than 32 bits on a device."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(device.type == "cpu" and known is not None and known())
-
-
-def sound_half(device: torch.device, coarsest: Sequence[int]) -> bool:
-    """Tell whether gradients in bfloat16 can be trusted.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the network is trained.
-    coarsest : sequence of three ints
-        Size of a patch at the network's coarsest scale.
-
-    Returns
-    -------
-    bool
-        False on a CPU for fewer than 3 voxels along the first axis: the kernel of torch
-        (2.13, oneDNN) leaves parts of the gradient of such a convolution unwritten, so that
-        they hold anything.
-    """
-    return device.type != "cpu" or coarsest[0] > 2
 
 
 def logits_of(

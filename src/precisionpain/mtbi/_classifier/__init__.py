@@ -1,0 +1,1 @@
+"""Parts of the classifier of scans: its inputs, its training, its settings."""
