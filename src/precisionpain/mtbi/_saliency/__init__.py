@@ -1,0 +1,1 @@
+"""Parts of the saliency maps and of what is asked of them."""
