@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 import precisionpain as pp
 from precisionpain.cli import main
-from precisionpain.datasets._tn_tree import cache_folder
+from precisionpain.datasets._tree import cache_folder
 from precisionpain.errors import FormatError, StorageError
 from precisionpain.trigeminal import Label, NerveMeasures
 from precisionpain.trigeminal.nerve_features import measure_nerves
@@ -284,9 +284,10 @@ def test_options_of_the_images_are_checked(tmp_path):
 
 def test_the_default_root_is_a_cache_folder_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("PRECISIONPAIN_CACHE", str(tmp_path))
-    one, two = cache_folder({"seed": 1}), cache_folder({"seed": 2})
+    one, two = (cache_folder({"seed": seed}, "sample_tn") for seed in (1, 2))
     assert one.parent == tmp_path
     assert one != two
-    assert one == cache_folder({"seed": 1})
+    assert one == cache_folder({"seed": 1}, "sample_tn")
+    assert one != cache_folder({"seed": 1}, "sample_mtbi")
     monkeypatch.delenv("PRECISIONPAIN_CACHE")
-    assert cache_folder({}).parent.name == "precisionpain"
+    assert cache_folder({}, "sample_tn").parent.name == "precisionpain"

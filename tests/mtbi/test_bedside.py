@@ -29,11 +29,6 @@ def cross_validated(model, cohort, **options):
     return pp.evaluation.cross_validate(model, cohort, "chronic_pain", 4, **options)
 
 
-def test_the_ten_features_are_those_of_the_sample(cohort):
-    assert len(BEDSIDE_FEATURES) == 10
-    assert set(BEDSIDE_FEATURES) == set(cohort.meta["bedside_features"])
-
-
 @pytest.mark.parametrize("kind", SMALL)
 def test_a_model_finds_a_planted_signal_and_shap_names_it(kind, cohort):
     """Somebody's pain is a coin toss, but for the total score that decides it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,21 +11,16 @@ import pandas as pd
 from scipy import special
 
 from ..cohort import Column, Outcome
-from ..errors import MissingModalityError
+from ..errors import FormatError
 from ._draw import beta_from, category, check_size, gamma_from, stream, whole
 from ._table_one import AGES, N_CHRONIC, N_RECOVERED, ratings
 
 if TYPE_CHECKING:
     from ..cohort import Cohort
 
-__all__ = ["BEDSIDE_FEATURES", "sample_mtbi"]
+__all__ = ["sample_mtbi"]
 
 SCHEDULE = {"baseline": 1.0, "month3": 91.0, "month6": 183.0, "month12": 365.0}
-
-BEDSIDE_FEATURES = [
-    "education_years", "age", "n_painful_areas", "neck_baseline", "head_baseline", "pcs_total",
-    "pcs_magnification", "hads_depression", "dizziness", "employed",
-]  # fmt: skip
 
 SOURCES = [
     "Table 1, follow-up and inclusion: Attias et al., Pain 2025, "
@@ -35,7 +32,16 @@ SOURCES = [
 _WOMEN = (27 / 55, 30 / 73)
 
 
-def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = False) -> Cohort:
+def sample_mtbi(
+    n_subjects: int = 128,
+    random_state: int = 0,
+    images: bool | Mapping[str, Any] = False,
+    *,
+    effect: Mapping[str, Any] | None = None,
+    root: str | Path | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> Cohort:
     """Make a synthetic cohort of head and neck pain after mild traumatic brain injury.
 
     With 128 people it meets Table 1 of Attias et al. (Pain 2025): 55 with chronic pain and 73
@@ -52,8 +58,29 @@ def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = Fal
         nothing is exact then.
     random_state : int, default 0
         Seed; the same arguments give the same cohort.
-    images : bool, default False
-        This sample has tables only; True is an error.
+    images : bool or mapping, default False
+        Whether to simulate a T1-weighted scan of everybody as well, and write them as a BIDS
+        tree (see Notes). A mapping has any of ``spacing_mm`` (2.0), ``snr`` of white matter
+        (25), ``bend_mm`` (1.5; standard deviation of the displacement along each axis),
+        ``bias`` (0.1; of the brightness), ``folding`` (1.0; how far the tissues differ from
+        the template's), ``aging`` (1.0; how far the ventricles widen) and ``head`` (True; a
+        skull and a scalp).
+    effect : mapping, optional
+        A sign in the scans of those with chronic pain, and of nobody else; without one the
+        scans tell nothing about the outcome. A ball with soft borders, in which the scan is
+        brighter (``kind="brightness"``) or everything is larger (``kind="thickness"``) by a
+        share of ``size`` (0.25) at the centre and half of it at ``radius_mm`` (10).
+        ``region`` is "insula_right", "insula_left" or a name in
+        `precisionpain.mtbi.PAIN_REGIONS`; ``center_mm`` is any other place in MNI space.
+    root : str or Path, optional
+        Where the tree of `images` goes: a new or empty folder, or one with this very sample,
+        of which only what it lacks is made, so that an interrupted call goes on. By default a
+        folder of its own below ``$PRECISIONPAIN_CACHE``, or else below the user's cache folder
+        (``~/.cache/precisionpain`` on Linux). It is in ``meta["images"]["root"]``.
+    n_jobs : int, optional
+        Processes that simulate scans, as joblib takes it.
+    progress : bool, default True
+        Show a bar on a terminal while scans are simulated.
 
     Returns
     -------
@@ -63,12 +90,32 @@ def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = Fal
         measurement table ``pain_ratings`` holds mean and maximal pain of head and neck at
         baseline and at 3, 6 and 12 months, as far as people answered. Outcome ``chronic_pain``.
 
+        With images, the same people have a ``T1w`` at baseline. With an effect they have a
+        ``dseg`` too, with 1 where its region lies, in the ill and in the well, and the table
+        ``effect_truth``: the region's centre (``x_mm``, ``y_mm``, ``z_mm``) and volume in
+        each scan, and whether the effect is ``planted`` there.
+
     Raises
     ------
     FormatError
         When an argument is out of range.
-    MissingModalityError
-        For `images=True`.
+    StorageError
+        When the folder of the images can't be written, or holds something else.
+
+    Notes
+    -----
+    A scan is the MNI template (ICBM 152, 2009a) as somebody else's: stretched and bent by a
+    smooth map that never folds, with other borders of grey and white matter, wider ventricles
+    with age, another contrast and gain, a bias field and Rician noise. It lies on the grid
+    that SPM12 normalises to (79×95×79 voxels of 2 mm, or 157×189×156 of 1 mm, from right to
+    left), the bends being what a normalisation leaves. The template has no skull; the one here
+    is a plain shell without eyes, jaw or neck. The template is also its own mirror image, so
+    that no anatomy tells left from right. An effect moves with the anatomy. The scans are no
+    model of brains after an injury: they test whether a method finds what is there, and
+    nothing where nothing is.
+
+    A scan takes half a second and 1 MB at 2 mm. The scans derive from the template, whose
+    notice stands in the tree's ``README`` and in ``meta["sources"]``.
 
     Examples
     --------
@@ -81,11 +128,14 @@ def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = Fal
     """
     from .. import __version__
     from ..cohort import Cohort
+    from ..mtbi.bedside import BEDSIDE_FEATURES
 
-    if images:
-        raise MissingModalityError(
-            "this sample has tables only, no images",
-            remedy="use images=False, or read scans with precisionpain.read_cohort",
+    wanted = bool(images) or isinstance(images, Mapping)
+    if effect is not None and not wanted:
+        raise FormatError(
+            "an effect is planted in scans, and there are none",
+            where="effect",
+            remedy="use images=True as well",
         )
     tables = _tables(n_subjects, random_state)
     meta = {
@@ -98,27 +148,27 @@ def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = Fal
             "parameters": {"n_subjects": int(n_subjects), "random_state": int(random_state)},
         },
         "sources": SOURCES,
-        "bedside_features": BEDSIDE_FEATURES,
+        "bedside_features": list(BEDSIDE_FEATURES),
         "meets_table_1": n_subjects == N_CHRONIC + N_RECOVERED,
     }
-    return Cohort(
-        tables["subjects"],
-        visits=tables["visits"],
-        measurements={"pain_ratings": tables["pain_ratings"]},
-        columns=_columns(),
-        outcomes={
+    parts: dict[str, Any] = {
+        "subjects": tables["subjects"],
+        "visits": tables["visits"],
+        "measurements": {"pain_ratings": tables["pain_ratings"]},
+        "columns": _columns(),
+        "outcomes": {
             "chronic_pain": Outcome(
                 column="chronic_pain",
                 positive=(True,),
                 description="mean pain of head or neck of at least 30 at 12 months",
             )
         },
-        schedule=SCHEDULE,
-        landmark=3.0,
-        name="sample_mtbi (synthetic)",
-        synthetic=True,
-        meta=meta,
-        provenance=[
+        "schedule": SCHEDULE,
+        "landmark": 3.0,
+        "name": "sample_mtbi (synthetic)",
+        "synthetic": True,
+        "meta": meta,
+        "provenance": [
             {
                 "step": "simulate",
                 "table": "subjects",
@@ -127,7 +177,49 @@ def sample_mtbi(n_subjects: int = 128, random_state: int = 0, images: bool = Fal
                 "detail": f"sample_mtbi of precisionpain {__version__}, seed {int(random_state)}",
             }
         ],
+    }
+    if wanted:
+        options = images if isinstance(images, Mapping) else {}
+        how: dict[str, Any] = {"root": root, "n_jobs": n_jobs, "progress": progress}
+        parts = _with_scans(parts, options, effect, **how)
+    return Cohort(**parts)
+
+
+def _with_scans(
+    parts: dict[str, Any], options: Mapping[str, Any], effect: Mapping[str, Any] | None, **how: Any
+) -> dict[str, Any]:
+    """Return the parts of the cohort with scans, and the truth about an effect, beside them."""
+    from ..cohort import Cohort
+    from ._mtbi_images import TEMPLATE, add_scans, as_effect
+
+    meta = parts["meta"]
+    images, truth, about = add_scans(
+        Cohort(**parts),
+        meta["generator"]["parameters"],
+        options=options,
+        effect=None if effect is None else as_effect(effect),
+        **how,
     )
+    entry = {
+        "step": "simulate",
+        "table": "images",
+        "column": None,
+        "n": about["scans"],
+        "detail": f"T1-weighted scans, {about['bytes'] / 1e6:.0f} MB in {about['root']}",
+    }
+    measurements = dict(parts["measurements"])
+    if truth is not None:
+        measurements["effect_truth"] = truth
+    return parts | {
+        "images": images,
+        "measurements": measurements,
+        "meta": {
+            **meta,
+            "sources": [*SOURCES, TEMPLATE],
+            "images": {**about, "options": dict(options)},
+        },
+        "provenance": [*parts["provenance"], entry],
+    }
 
 
 def _tables(n_subjects: int, random_state: int) -> dict[str, pd.DataFrame]:

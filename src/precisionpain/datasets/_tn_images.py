@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +11,22 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from ..errors import FormatError, GeometryError, StorageError, list_some
+from ..errors import GeometryError, StorageError
 from ..trigeminal.anatomy import SIDES
 from ._draw import stream
 from ._tn_anatomy import after_surgery, anatomy_of, loosened, operated_sides
-from ._tn_tree import PIPELINE, cache_folder, claim, put, put_json, put_table, write_texts
+from ._tn_tree import write_texts
+from ._tree import (
+    PIPELINE,
+    cache_folder,
+    claim,
+    listed,
+    packed,
+    plain_options,
+    put,
+    put_json,
+    put_table,
+)
 
 if TYPE_CHECKING:
     from ..cohort import Cohort
@@ -86,13 +95,13 @@ def add_scans(
 
     from .. import __version__
 
-    options = _checked(options or {})
+    options = plain_options(options or {}, _OPTIONS, ", as simulate_cistern has them")
     record = {
         "generator": "precisionpain.datasets.sample_tn", "version": __version__,
         "format": _FORMAT, "parameters": dict(parameters), "images": options,
     }  # fmt: skip
-    top = Path(os.path.abspath(cache_folder(record) if root is None else root))
-    claim(top, record)
+    top = Path(os.path.abspath(cache_folder(record, "sample_tn") if root is None else root))
+    claim(top, record, "sample_tn")
     if not (top / "README").is_file():  # written last
         write_texts(top, draft, __version__)
     plans = draft.measurements["nerve_measures"]
@@ -111,34 +120,13 @@ def add_scans(
     for _ in bar:
         pass
     truth = _read_truth(top, work)
-    images = _listed(top)
+    images = listed(top, [PIPELINE])
     about = {
         "root": str(top),
         "scans": len(truth) // len(SIDES),
         "bytes": int(images["bytes"].sum()),
     }
     return images, truth, about
-
-
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of a scan as JSON has them; the phantom checks their values."""
-    unknown = [name for name in options if name not in _OPTIONS]
-    if unknown:
-        raise FormatError(
-            f"unknown option {list_some(unknown)} of the images",
-            remedy=f"options are {', '.join(_OPTIONS)}, as simulate_cistern has them",
-        )
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(options), default=_plain))
-    except TypeError as error:
-        raise FormatError(f"options of the images are plain values ({error})") from error
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"found a {type(value).__name__}")
 
 
 def _protocols(draft: Cohort, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -223,7 +211,7 @@ def _write_scan(files: Mapping[str, Path], cistern: Cistern) -> None:
     affine = cistern.labels.affine
     pixels = np.rint(np.asarray(cistern.image.dataobj) * _CSF)
     limits = np.iinfo(np.int16)
-    put(files["image"], _packed(np.clip(pixels, limits.min, limits.max).astype(np.int16), affine))
+    put(files["image"], packed(np.clip(pixels, limits.min, limits.max).astype(np.int16), affine))
     put_json(
         files["sidecar"],
         {
@@ -235,8 +223,8 @@ def _write_scan(files: Mapping[str, Path], cistern: Cistern) -> None:
         },
     )
     labels = np.asarray(cistern.labels.dataobj).astype(np.uint8)
-    put(files["labels"], _packed(labels, affine, "label"))
-    put(files["shares"], _packed(_shares(cistern.fractions), affine, slope=1 / 255))
+    put(files["labels"], packed(labels, affine, "label"))
+    put(files["shares"], packed(_shares(cistern.fractions), affine, slope=1 / 255))
     raw = files["image"]
     source = f"bids:raw:{raw.relative_to(raw.parents[3]).as_posix()}"
     put_json(
@@ -253,22 +241,6 @@ def _shares(fractions: nib.Nifti1Image) -> np.ndarray:
     rest = 255 - share.sum(axis=3, keepdims=True)
     np.put_along_axis(share, largest, np.take_along_axis(share, largest, 3) + rest, axis=3)
     return share.astype(np.uint8)
-
-
-def _packed(
-    voxels: np.ndarray, affine: np.ndarray, intent: str | None = None, slope: float | None = None
-) -> bytes:
-    """Return a NIfTI file, compressed, the same for the same voxels."""
-    image = nib.Nifti1Image(voxels, affine)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = b"synthetic"
-    image.set_qform(affine, 1)
-    image.set_sform(affine, 1)
-    if intent is not None:
-        image.header.set_intent(intent)
-    if slope is not None:  # nibabel writes the voxels as they are beside it
-        image.header.set_slope_inter(slope, 0)
-    return gzip.compress(image.to_bytes(), 6, mtime=0)
 
 
 # --- what the tree holds -----------------------------------------------------------------
@@ -300,12 +272,3 @@ def _read_truth(top: Path, work: list[tuple[str, pd.DataFrame, dict[str, Any]]])
     truth = pd.concat(parts, ignore_index=True)
     truth["vessel"] = truth["vessel"].astype(object).where(truth["vessel"].notna(), None)
     return truth.astype({"n_contacts": "Int64", "sindou_grade": "Int64"})
-
-
-def _listed(top: Path) -> pd.DataFrame:
-    """List the images under the ids of the cohort, which lack the prefix of BIDS."""
-    from ..cohort import scan_bids
-
-    images = scan_bids(top, derivatives=[PIPELINE]).images
-    images["subject_id"] = images["subject_id"].str.removeprefix("sub-")
-    return images.drop(columns=["bval", "bvec"])
