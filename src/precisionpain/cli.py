@@ -114,6 +114,49 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--site-column", default="site", metavar="NAME", help="default: %(default)s")
     run.set_defaults(run=_run)
 
+    mtbi = commands.add_parser(
+        "mtbi",
+        parents=[common],
+        help="run the study of chronic pain after mild brain injury on a cohort",
+        description="Compute every row of the four tables of Attias et al. (Pain 2025), with "
+        "honest figures beside. A run that was killed goes on when it is called again.",
+        epilog="It writes report.html, results.json, table_1.csv to table_4.csv, folds.csv and "
+        "predictions.csv (which names people), and keeps the predictions of each fold in "
+        "predictions/. Without scans give --tables 1 4. Research use only.",
+    )
+    mtbi.add_argument("cohort", metavar="COHORT", help=_COHORT)
+    mtbi.add_argument("--out", required=True, metavar="DIR", help="folder for the files")
+    mtbi.add_argument("--outcome", default="chronic_pain", help="name (default: %(default)s)")
+    mtbi.add_argument("--columns", metavar="YAML", help="column map of a table or BIDS root")
+    mtbi.add_argument(
+        "--tables", nargs="+", type=int, choices=(1, 2, 3, 4), default=[1, 2, 3, 4], metavar="T",
+        help="any of 1 2 3 4 (default: all)",
+    )  # fmt: skip
+    mtbi.add_argument(
+        "--rows", nargs="+", metavar="ROW",
+        help="rows of Tables 2 to 4 (default: all but paper_optimistic, which chooses its epochs "
+        "on the test people)",
+    )  # fmt: skip
+    mtbi.add_argument("--epochs", type=int, default=30, metavar="E", help="default: %(default)s")
+    mtbi.add_argument(
+        "--depth", type=int, choices=(10, 18, 34, 50), default=18, help="default: %(default)s"
+    )
+    mtbi.add_argument(
+        "--stem", choices=("paper", "medicalnet"), default="paper",
+        help="first layers; medicalnet takes a sixtieth of the time (default: %(default)s)",
+    )  # fmt: skip
+    mtbi.add_argument("--folds", type=int, default=8, metavar="K", help="default: %(default)s")
+    mtbi.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    mtbi.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    mtbi.add_argument("--jobs", type=int, metavar="J", help="folds at a time (default: 1)")
+    mtbi.add_argument("--weights", metavar="PATH", help="file or folder of MedicalNet's weights")
+    mtbi.add_argument("--fine", metavar="COHORT", help="the same people with scans at 1 mm")
+    mtbi.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings",
+        help="further settings of ChronicPainClassifier, such as precise_bn=true",
+    )  # fmt: skip
+    mtbi.set_defaults(run=_mtbi)
+
     fetch = commands.add_parser("fetch", parents=[common], help="fetch a public cohort")
     fetch.add_argument("dataset", choices=["ds005713"])
     fetch.add_argument("root", metavar="ROOT", help="where the files go")
@@ -204,6 +247,58 @@ def _run(arguments: argparse.Namespace) -> None:
     tables = sum(name.startswith("tables/") for name in written)
     print(f"{folder / 'tables'} ({tables} files)")
     print(f"{folder / 'figures'} ({len(written) - tables - 2} files)")
+
+
+def _mtbi(arguments: argparse.Namespace) -> None:
+    from .mtbi.experiments import run
+    from .report import render_experiments
+    from .report._files import make_writable, write_whole
+
+    folder = make_writable(arguments.out, ())
+    made_up = arguments.cohort == "sample_mtbi" and not Path("sample_mtbi").exists()
+    if made_up and {2, 3} & set(arguments.tables):
+        from .datasets import sample_mtbi
+
+        cohort = sample_mtbi(images=True, root=folder / "scans", n_jobs=arguments.jobs)
+    else:
+        cohort = _open(arguments.cohort, arguments.columns)
+    found = run(
+        cohort,
+        arguments.tables,
+        outcome=arguments.outcome,
+        rows=arguments.rows,
+        n_epochs=arguments.epochs,
+        depth=arguments.depth,
+        stem=arguments.stem,
+        n_splits=arguments.folds,
+        random_state=arguments.seed,
+        weights=arguments.weights,
+        fine=None if arguments.fine is None else _open(arguments.fine, None),
+        device=arguments.device,
+        out=folder,
+        n_jobs=arguments.jobs,
+        progress=sys.stderr.isatty(),
+        **_settings(arguments.settings),
+    )
+    page = write_whole(folder / "report.html", render_experiments(found).encode())
+    print(found.summary())
+    print(f"\n{page}\n{folder / 'results.json'}\n{folder} ({len(found.tables)} tables)")
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE as YAML has values."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise FormatError(f"expected NAME=VALUE, found {pair!r}", where="--set")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise FormatError(f"{value!r} is no value", where=f"--set {name}") from error
+    return found
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pandas as pd
 from ..errors import StorageError
 
 
-def make_writable(folder: str | Path) -> Path:
-    """Make a folder and prove that it can be written to, before anything is computed.
+def make_writable(folder: str | Path, parts: Sequence[str] = ("tables", "figures")) -> Path:
+    """Make a folder, with its parts, and prove that it can be written to, before any work.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def make_writable(folder: str | Path) -> Path:
     """
     path = Path(folder).expanduser().absolute()
     try:
-        for part in (path, path / "tables", path / "figures"):
+        for part in (path, *(path / name for name in parts)):
             part.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=part):
                 pass
