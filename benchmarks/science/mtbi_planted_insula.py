@@ -36,6 +36,7 @@ from precisionpain.mtbi import (
     mean_map,
     permuted_null,
     pointing_game,
+    random_weight_null,
     region_statistics,
     saliency_iou,
     saliency_map,
@@ -72,7 +73,7 @@ def known_place(cohort: Cohort) -> float:
 def localisation(result: CVResult, cohort: Cohort, plane: Any) -> pd.DataFrame:
     """Compare the maps of unseen true positives with where the effect is in each."""
     rows = []
-    for model, (_, test) in zip(result.models, result.splits, strict=True):
+    for model, (train, test) in zip(result.models, result.splits, strict=True):
         people = cohort[test]
         p = np.asarray(model.predict_proba(people))[:, 1]
         found = (p >= 0.5) & (people.outcome("chronic_pain").to_numpy() == 1)
@@ -80,8 +81,18 @@ def localisation(result: CVResult, cohort: Cohort, plane: Any) -> pd.DataFrame:
             continue
         those = people[np.flatnonzero(found)]
         raw = saliency_map(model, those, "gradient", progress=False)
+        # What an absent sign looks like: the mean scan of the training people.
+        mean = model.inputs(cohort[train]).mean(axis=0)[0]
+        integrated = saliency_map(
+            model, those, "integrated_gradients", baseline=mean, progress=False
+        )
         masks = np.stack([slab(person.image("dseg"), plane) for person in those])
-        for name, maps in (("gradient", raw), ("gradient, smoothed", smooth(raw))):
+        kinds = {
+            "gradient": raw, "gradient, smoothed": smooth(raw),
+            "integrated gradients": integrated,
+            "integrated gradients, smoothed": smooth(integrated),
+        }  # fmt: skip
+        for name, maps in kinds.items():
             rows.append({
                 "map": name, "people": len(those), "hits": pointing_game(maps, masks).sum(),
                 "within 2 voxels": pointing_game(maps, masks, tolerance=2).sum(),
@@ -92,7 +103,9 @@ def localisation(result: CVResult, cohort: Cohort, plane: Any) -> pd.DataFrame:
     return sums.div(n, axis=0).assign(people=n)
 
 
-def regions(model: Any, result: CVResult, cohort: Cohort, n: int, seed: int) -> pd.DataFrame:
+def regions(
+    model: Any, result: CVResult, cohort: Cohort, n: int, n_random: int, seed: int
+) -> pd.DataFrame:
     """Test the regions on the first fold whose classifier found anybody."""
     y = cohort.outcome("chronic_pain")
     for fitted, (train, test) in zip(result.models, result.splits, strict=True):
@@ -102,10 +115,17 @@ def regions(model: Any, result: CVResult, cohort: Cohort, n: int, seed: int) -> 
         if not ((p >= 0.5) & (truth == 1)).any():
             continue
         observed = mean_map(saliency_map(fitted, people, progress=False), truth, p)
-        null = permuted_null(
-            model, cohort, y, n=n, split=(train, test), random_state=seed, progress=False
-        )
-        return region_statistics(observed, PAIN_REGIONS, fitted.slab_affine_, null_maps=null)
+        nulls = {}
+        if n:
+            nulls["permuted labels"] = permuted_null(
+                model, cohort, y, n=n, split=(train, test), random_state=seed, progress=False
+            )
+        if n_random:
+            those = people[np.flatnonzero((p >= 0.5) & (truth == 1))]
+            nulls["random weights"] = random_weight_null(
+                fitted, those, n_random, random_state=seed, progress=False
+            )
+        return region_statistics(observed, PAIN_REGIONS, fitted.slab_affine_, null_maps=nulls)
     raise SystemExit("no fold has a true positive")
 
 
@@ -129,6 +149,7 @@ def main() -> None:
     parser.add_argument("--kind", default="brightness", choices=("brightness", "thickness"))
     parser.add_argument("--plane", default="axial")
     parser.add_argument("--nulls", type=int, default=200, help="classifiers for the regions")
+    parser.add_argument("--random-nulls", type=int, default=200, help="untrained networks")
     parser.add_argument("--permutations", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--paper", action="store_true", help="ResNet-18 with the paper's stem")
@@ -151,8 +172,8 @@ def main() -> None:
         f"mean of the folds {result.frame()['auc'].mean():.3f}", start)  # fmt: skip
     found = localisation(result, cohort, given.plane)
     say(f"unseen true positives, asked for 0.90 hits:\n{found.round(3).to_string()}", start)
-    if given.nulls:
-        table = regions(model, result, cohort, given.nulls, given.seed)
+    if given.nulls or given.random_nulls:
+        table = regions(model, result, cohort, given.nulls, given.random_nulls, given.seed)
         say(f"regions, {INSULA} asked for at rank 1 with q < 0.05:\n"
             f"{table.sort_values('rank').round(4).to_string()}", start)  # fmt: skip
     if given.permutations:

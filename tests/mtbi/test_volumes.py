@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from precisionpain.errors import AlignmentError, FormatError, GeometryError
-from precisionpain.mtbi import slab, slab_coverage, slab_range, white_rectangle
+from precisionpain.mtbi import (
+    PAIN_REGIONS,
+    slab,
+    slab_coverage,
+    slab_range,
+    sphere,
+    white_rectangle,
+)
 
 SHAPE = (79, 95, 79)
 AFFINE = np.array([[-2.0, 0, 0, 78], [0, 2, 0, -112], [0, 0, 2, -70], [0, 0, 0, 1]])
@@ -188,6 +195,23 @@ def test_coverage_is_of_space_and_not_of_storage(codes):
         {"share": 0.7, "volume_mm3": 30 * 10 * 40 * 8, "region_from_mm": -10.0,
          "region_to_mm": 48.0, "slab_from_mm": 30.0, "slab_to_mm": -28.0}
     )  # fmt: skip
+
+
+def test_the_share_of_a_ball_is_that_of_its_voxels():
+    """Against counting: a ball of 12 mm on a grid of 0.5 mm, cut off-centre by the slab."""
+    ball = sphere((20.0, 0.0, -20.0), 12.0)
+    step = 0.5
+    place = np.arange(-12, 12 + step, step) + step / 2
+    x, y, z = np.meshgrid(place, place, place, indexing="ij")
+    inside = x**2 + y**2 + z**2 <= 144
+    table = slab_coverage("axial", masks={"ball": ball})
+    low, high = slab_range("axial")
+    counted = ((z[inside] - 20 >= low - 1) & (z[inside] - 20 < high + 1)).mean()
+    assert table.loc["ball", "share"] == pytest.approx(counted, abs=0.005)
+    assert table.loc["ball", "volume_mm3"] == pytest.approx(inside.sum() * step**3, rel=0.01)
+    packaged = slab_coverage("sagittal")
+    assert list(packaged.index) == list(PAIN_REGIONS)
+    assert packaged.loc["right anterior insula", "share"] == 0.0
 
 
 def test_masks_that_say_nothing_are_refused():

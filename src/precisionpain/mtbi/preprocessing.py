@@ -89,9 +89,9 @@ def normalize_t1(
         With the normalised scans among its images: of the same contrast, with ``"MNI152"`` in
         the column ``space``. The measurement table ``t1_quality`` has one row for every scan,
         and for everybody without one: ``normalized`` (bool), ``error`` (its kind) and
-        ``message`` of a scan that failed, ``engine``, ``method``, the measures of
-        `precisionpain.imaging.scan_quality`, and ``flagged`` and ``reasons`` of
-        `precisionpain.imaging.quality_flags`.
+        ``message`` of a scan that failed, ``engine``, ``method``, ``doubts`` about the
+        registration, the measures of `precisionpain.imaging.scan_quality`, and ``flagged`` and
+        ``reasons`` of `precisionpain.imaging.quality_flags` and of doubts.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def normalize_t1(
     Warns
     -----
     DataWarning
-        When scans couldn't be normalised.
+        When scans couldn't be normalised, or their registration is doubtful.
 
     Examples
     --------
@@ -154,6 +154,7 @@ def normalize_t1(
             continue
         measures = {name: np.nan if v is None else v for name, v in result["quality"].items()}
         named = {name: result[name] for name in ("engine", "method")}
+        named["doubts"] = "; ".join(result["doubts"])
         quality.append({**keys, "normalized": True, "error": None, "message": None, **named,
                         **measures})  # fmt: skip
         images.append({**keys, "contrast": contrast, "path": str(folder / result["file"]),
@@ -237,8 +238,9 @@ def _normalize(
     image = scan.image(contrast)
     flat = correct_bias(image) if n4 else image
     found = register_to_template(
-        flat, template, method, engine, spacing_mm=spacing_mm, spm=spm, on_failure="raise"
+        flat, template, method, engine, spacing_mm=spacing_mm, spm=spm, on_failure="flag"
     )
+    found.check()  # a doubt goes into the table, with the whole cohort to be seen beside it
     # On the scan as it was: a bias field is a lack of quality.
     quality = scan_quality(image, found, template)
     moved = found.image
@@ -260,6 +262,7 @@ def _normalize(
         "file": file,
         "engine": found.engine,
         "method": found.method,
+        "doubts": list(found.doubts),
         # JSON has no NaN.
         "quality": {name: float(v) if np.isfinite(v) else None for name, v in quality.items()},
     }
@@ -280,10 +283,13 @@ def _name(key: str) -> str:
 
 
 def _flagged(table: pd.DataFrame) -> pd.DataFrame:
+    """Flag who stands out among the others, and whose registration is doubtful."""
     if not table["normalized"].any():
-        return table.assign(flagged=False, reasons=None)
+        return table.assign(doubts=None, flagged=False, reasons=None)
     flags = quality_flags(table)
-    return table.assign(flagged=flags["flagged"], reasons=flags["reasons"])
+    doubts = table["doubts"].fillna("")
+    reasons = ["; ".join(filter(None, both)) for both in zip(doubts, flags["reasons"], strict=True)]
+    return table.assign(flagged=flags["flagged"] | (doubts != ""), reasons=reasons)
 
 
 def _tell(table: pd.DataFrame) -> None:
@@ -295,6 +301,16 @@ def _tell(table: pd.DataFrame) -> None:
                 f"{len(failed)} of {len(table)} scans couldn't be normalised ({kinds}; people: "
                 f"{list_some(failed['subject_id'].unique(), 3)}); measurements['t1_quality'] "
                 "says why"
+            ),
+            stacklevel=3,
+        )
+    doubtful = table.loc[table["doubts"].fillna("") != "", "subject_id"]
+    if len(doubtful):
+        warnings.warn(
+            DataWarning(
+                f"{len(doubtful)} of {len(table)} scans have a doubtful registration (people: "
+                f"{list_some(doubtful.unique(), 3)}): look at them; "
+                "measurements['t1_quality']['doubts'] says why"
             ),
             stacklevel=3,
         )

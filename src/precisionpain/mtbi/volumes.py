@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +13,7 @@ import pandas as pd
 from ..errors import FormatError, GeometryError, list_some
 from ..imaging.files import load_image
 from ..imaging.grids import spm_grid
+from ._saliency.masks import Sphere
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -138,7 +140,7 @@ def slab_range(plane: Plane, n_slices: int = 30, *, spacing_mm: float = 2.0) -> 
 def slab_coverage(
     plane: Plane,
     n_slices: int = 30,
-    masks: Mapping[str, SpatialImage | str | Path] | None = None,
+    masks: Mapping[str, SpatialImage | Sphere | str | Path] | None = None,
     *,
     spacing_mm: float = 2.0,
 ) -> pd.DataFrame:
@@ -152,8 +154,9 @@ def slab_coverage(
         Of the slices.
     n_slices : int, default 30
         How many.
-    masks : mapping of str to nibabel image, str or Path
-        Regions in MNI space, each on any grid; voxels above 0 belong to it.
+    masks : mapping of str to nibabel image, Sphere, str or Path, optional
+        Regions in MNI space: images on any grid, whose voxels above 0 belong to the region, or
+        balls made by `sphere`; by default those of `PAIN_REGIONS`.
     spacing_mm : float, default 2.0
         Of the grid that the slab is cut from.
 
@@ -162,12 +165,13 @@ def slab_coverage(
     pandas.DataFrame
         One row per region: ``share`` of its volume inside the slab (0 to 1),
         ``volume_mm3``, ``region_from_mm`` and ``region_to_mm`` (its outermost voxel
-        centres across the slices), ``slab_from_mm`` and ``slab_to_mm`` (see `slab_range`).
+        centres across the slices; of a ball its ends), ``slab_from_mm`` and
+        ``slab_to_mm`` (see `slab_range`).
 
     Raises
     ------
     FormatError
-        When there is no mask, or one is empty.
+        When there is no region, or one is empty.
     GeometryError
         When a mask hasn't three axes.
 
@@ -188,6 +192,10 @@ def slab_coverage(
     0.5
     """
     first, last = slab_range(plane, n_slices, spacing_mm=spacing_mm)
+    if masks is None:
+        from .regions import PAIN_REGIONS
+
+        masks = PAIN_REGIONS
     if not masks:
         raise FormatError(
             "expected at least one region, found none",
@@ -196,7 +204,13 @@ def slab_coverage(
         )
     low, high = min(first, last) - spacing_mm / 2, max(first, last) + spacing_mm / 2
     rows = {}
+    axis = _ACROSS[plane]
     for name, mask in masks.items():
+        if isinstance(mask, Sphere):
+            rows[name] = _ball(mask, axis, low, high) | {
+                "slab_from_mm": first, "slab_to_mm": last
+            }  # fmt: skip
+            continue
         image = load_image(mask) if isinstance(mask, str | Path) else mask
         if len(image.shape) != 3:
             raise GeometryError(f"expected three axes, found shape {image.shape}", where=name)
@@ -204,7 +218,6 @@ def slab_coverage(
         if not len(voxels):
             raise FormatError("the mask is empty: no voxel is above 0", where=name)
         affine = np.asarray(image.affine, dtype=float)
-        axis = _ACROSS[plane]
         mm = voxels @ affine[axis, :3] + affine[axis, 3]
         rows[name] = {
             "share": float(((mm >= low) & (mm < high)).mean()),
@@ -215,6 +228,22 @@ def slab_coverage(
             "slab_to_mm": last,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("region")
+
+
+def _ball(ball: Sphere, axis: int, low: float, high: float) -> dict[str, float]:
+    """Return how much of a ball lies between two planes."""
+    centre, radius = ball.center_mm[axis], ball.radius_mm
+
+    def below(plane_mm: float) -> float:
+        t = min(max((plane_mm - centre) / radius, -1.0), 1.0)
+        return (2 + 3 * t - t**3) / 4
+
+    return {
+        "share": below(high) - below(low),
+        "volume_mm3": 4 / 3 * math.pi * radius**3,
+        "region_from_mm": centre - radius,
+        "region_to_mm": centre + radius,
+    }
 
 
 def _data_and_axes(image: Any) -> tuple[np.ndarray, str]:
