@@ -134,6 +134,12 @@ def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
         lines[number] = "".join(parts)
 
 
+def skip_routing(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods that scikit-learn adds for routing metadata, such as weights."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app: Any) -> None:
-    """Connect the hook ahead of numpydoc's."""
+    """Connect the hooks, the first ahead of numpydoc's."""
+    app.connect("autodoc-skip-member", skip_routing)
     app.connect("autodoc-process-docstring", escape_bars, priority=100)

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from precisionpain.errors import FormatError, GeometryError, MissingModalityError
-from precisionpain.imaging import correct_bias, register_to_template, resample_to_grid, spm_grid
+from precisionpain.errors import DataWarning, FormatError, GeometryError, MissingModalityError
+from precisionpain.imaging import (
+    correct_bias,
+    register_to_template,
+    registration,
+    resample_to_grid,
+    spm_grid,
+)
+from precisionpain.imaging._registration import affine
 from precisionpain.imaging._registration.affine import align, rigid_part
-from precisionpain.imaging._registration.check import measure, problems_of
+from precisionpain.imaging._registration.check import doubts_of, measure, problems_of
 from precisionpain.imaging._registration.template import load_template
 
 # What the heads below are made with: tilted, small, and far from the origin of the scanner.
@@ -48,6 +55,13 @@ def head(template):
 @pytest.fixture(scope="module")
 def aligned(head):
     return register_to_template(head)
+
+
+@pytest.fixture
+def few_starts(monkeypatch):
+    """Fewer starts of the search: enough for what is upright."""
+    monkeypatch.setattr(affine, "_PITCHES_DEG", (0.0,))
+    monkeypatch.setattr(affine, "_LIFTS_MM", (0.0,))
 
 
 def distance(one, other, template):
@@ -102,7 +116,7 @@ def test_the_rigid_part_turns_and_keeps_the_size(template):
     np.testing.assert_allclose(rigid_part(pure, template.centre), pure, atol=1e-12)
 
 
-def test_a_scan_that_spm_normalised_stays_and_improves(shared_data, template):
+def test_a_scan_that_spm_normalised_stays_and_improves(shared_data, template, few_starts):
     path = next((shared_data / "mri" / "ixi_t1_mni").glob("wIXI492*.nii"))
     found = register_to_template(path)
     stored = measure(nibabel.load(path), None, template, None, None)
@@ -124,10 +138,11 @@ def test_the_sides_come_from_the_header_alone(shared_data):
         register_to_template(unknown)
 
 
+@pytest.mark.slow
 def test_what_is_no_head_is_refused():
-    blob = np.exp(-((np.indices((50, 50, 50)) - 25.0) ** 2).sum(0) / 200)
-    blob += np.random.default_rng(0).random((50, 50, 50))
-    scan = nibabel.Nifti1Image(blob.astype("float32"), np.diag([4.0, 4, 4, 1]))
+    blob = np.exp(-((np.indices((25, 25, 25)) - 12.0) ** 2).sum(0) / 50)
+    blob += np.random.default_rng(0).random((25, 25, 25))
+    scan = nibabel.Nifti1Image(blob.astype("float32"), np.diag([8.0, 8, 8, 1]))
     with pytest.raises(GeometryError, match="the registration failed: the folds correlate"):
         register_to_template(scan)
 
@@ -142,6 +157,59 @@ def test_each_way_to_fail_has_its_words():
         ({"fov_clipping": 0.2}, "field of view"),
     ):  # fmt: skip
         assert [word in problem for problem in problems_of({**good, **change})] == [True]
+
+
+def test_between_right_and_wrong_lies_doubt():
+    good = {"folds_correlation": 0.6, "mask_dice": 0.95, "fov_clipping": 0.0,
+            "min_stretch": 0.9, "max_stretch": 1.0}  # fmt: skip
+    assert doubts_of(good) == ()
+    for change, word in (({"folds_correlation": 0.34}, "folds"), ({"mask_dice": 0.85}, "masks")):
+        odd = {**good, **change}
+        assert problems_of(odd) == ()
+        assert [word in doubt for doubt in doubts_of(odd)] == [True]
+    assert doubts_of({**good, "folds_correlation": 0.1}) == ()  # that is wrong, not doubtful
+
+
+def test_a_doubtful_registration_warns_and_a_wrong_one_raises(monkeypatch, template):
+    """The scan is the template itself; only what the check says of it is made up."""
+    monkeypatch.setattr(registration, "align", lambda *_: (np.eye(4), 1.0))
+    scan = template.like(template.brain)
+    assert register_to_template(scan).doubts == ()
+    doubtful = {"folds_correlation": 0.33, "mask_dice": 0.95, "fov_clipping": 0.0,
+                "min_stretch": 1.0, "max_stretch": 1.0}  # fmt: skip
+    monkeypatch.setattr(registration, "measure", lambda *_: doubtful)
+    with pytest.warns(DataWarning, match="doubtful, look at it: the folds correlate by 0.33"):
+        found = register_to_template(scan)
+    assert found.ok
+    assert "doubtful" in repr(found)
+    assert register_to_template(scan, on_failure="flag").doubts == found.doubts
+    doubtful["folds_correlation"] = 0.2
+    with pytest.raises(GeometryError, match=r"failed: the folds correlate by 0.20"):
+        register_to_template(scan)
+
+
+@pytest.mark.slow
+def test_the_outline_of_the_head_is_not_taken_for_the_brain(shared_data, template):
+    """Bright fat, dark brains: three of 23 such scans once swelled onto the scalp."""
+    folder = shared_data / "mri" / "nichart_t1_23"
+    for name in ("Subj3", "Subj5", "Subj7"):
+        found = register_to_template(folder / "t1" / f"{name}_T1.nii.gz", on_failure="flag")
+        labels = nibabel.load(folder / "dlmuse_seg" / f"{name}_T1_DLMUSE.nii.gz")
+        brain = nibabel.Nifti1Image((labels.get_fdata() > 0).astype("float32"), labels.affine)
+        onto = (template.brain.shape, template.affine)
+        there = resample_to_grid(brain, *onto, transform=found.transform).get_fdata() > 0.5
+        assert found.ok
+        assert 2 * (there & template.mask).sum() / (there.sum() + template.mask.sum()) > 0.85
+
+
+@pytest.mark.slow
+def test_a_pose_alone_is_judged_with_the_size_that_was_found(shared_data):
+    """A small head that was only turned has other folds than the template, and is right."""
+    scan = shared_data / "mri" / "nichart_t1_23" / "t1" / "Subj6_T1.nii.gz"
+    found = register_to_template(scan, method="rigid")
+    assert found.ok
+    assert found.quality["min_stretch"] == pytest.approx(1)
+    assert found.quality["mask_dice"] < 0.9
 
 
 def test_scans_that_cannot_be_read_as_heads_are_refused():

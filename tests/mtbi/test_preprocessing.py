@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import nibabel
@@ -73,6 +74,39 @@ def test_everybody_is_in_the_table(cohort, tmp_path, quick):
     assert table["qi1"].isna().all()
     assert (table["engine"].dropna() == "native").all()
     assert not table["message"].dropna().str.contains(str(tmp_path)).any()
+
+
+def test_doubts_are_flagged_and_said(cohort, tmp_path, quick, monkeypatch):
+    register = preprocessing.register_to_template
+
+    def doubt(image, *rest, **options):
+        found = register(image, *rest, **options)
+        if image.get_fdata().max() == 3:
+            found = dataclasses.replace(found, doubts=("the folds correlate by 0.35",))
+        return found
+
+    monkeypatch.setattr(preprocessing, "register_to_template", doubt)
+    with pytest.warns(DataWarning, match=r"1 of 6 scans have a doubtful registration.*'p1'"):
+        done = run(cohort, tmp_path / "out")
+    table = done.measurements["t1_quality"]
+    row = table[table["doubts"].fillna("") != ""]
+    assert row[["subject_id", "visit"]].to_numpy().tolist() == [["p1", "baseline"]]
+    assert row["flagged"].all()
+    assert row["reasons"].iloc[0] == "the folds correlate by 0.35"
+    assert row["normalized"].all()
+
+
+def test_a_failed_registration_is_an_error(cohort, tmp_path, quick, monkeypatch):
+    register = preprocessing.register_to_template
+
+    def fail(image, *rest, **options):
+        return dataclasses.replace(register(image, *rest, **options), problems=("upside down",))
+
+    monkeypatch.setattr(preprocessing, "register_to_template", fail)
+    with pytest.warns(DataWarning, match="6 of 6 scans couldn't"):
+        done = normalize_t1(cohort, tmp_path / "out", progress=False)
+    said = done.measurements["t1_quality"]["message"].dropna()
+    assert said.str.contains("upside down").sum() == 3
 
 
 def test_each_person_gets_their_own_scan(cohort, tmp_path, quick):

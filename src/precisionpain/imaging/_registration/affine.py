@@ -34,6 +34,8 @@ _DIRECTIONS = {
 _PITCHES_DEG = (-30.0, 0.0, 30.0)
 _LIFTS_MM = (-15.0, 15.0)
 _SCALES = (0.85, 1.0)
+_COARSE = (8.0, 3, 40.0)  # width of smoothing (mm), every so many voxels, window (mm)
+_HEAD_TO_BRAIN = 0.8
 _HEIGHT_MM = 85.0  # of the top of the head above the middle of the brain
 
 
@@ -52,9 +54,18 @@ def align(data: np.ndarray, affine: np.ndarray, template: Template) -> tuple[np.
     Returns it, and the correlation of the locally normalised images within the brain.
     """
     data, affine, threshold = _prepare_scan(data, affine)
-    best = _search(data, affine, threshold, template)
-    for width, every, window in ((6.0, 2, 30.0), (3.0, 1, 20.0)):
-        best = _refine(best, data, affine, template, width, every, window, "affine", steps=25)
+    found = _search(data, affine, threshold, template)
+    starts = [found]
+    # Where fat is bright, the outline of the brain may have settled on that of the head.
+    smaller = dataclasses.replace(found, linear=_HEAD_TO_BRAIN * found.linear)
+    smaller = _refine(smaller, data, affine, template, *_COARSE, "similarity", steps=20)
+    if not _alike(found, smaller):
+        starts.append(smaller)
+    fits = [
+        _refine(fit, data, affine, template, 6.0, 2, 30.0, "affine", steps=25) for fit in starts
+    ]
+    best = max(fits, key=lambda fit: fit.correlation)
+    best = _refine(best, data, affine, template, 3.0, 1, 20.0, "affine", steps=25)
     matrix = np.eye(4)
     matrix[:3, :3] = best.linear
     matrix[:3, 3] = template.centre + best.shift - best.linear @ template.centre
@@ -111,7 +122,7 @@ def _search(data: np.ndarray, affine: np.ndarray, threshold: float, template: Te
             different.append(fit)
     return max(
         (
-            _refine(fit, data, affine, template, 8.0, 3, 40.0, "similarity", steps=20)
+            _refine(fit, data, affine, template, *_COARSE, "similarity", steps=20)
             for fit in different[:5]
         ),
         key=lambda fit: fit.correlation,

@@ -78,7 +78,8 @@ def ants_register(
     }
     with tempfile.TemporaryDirectory(prefix="precisionpain-") as folder:
         _run(_REGISTER, files, folder, _KINDS[method])
-        moved = np.asarray(nibabel.load(Path(folder) / "moved.nii.gz").dataobj, dtype=np.float32)
+        written: Any = nibabel.load(Path(folder) / "moved.nii.gz")
+        moved = np.asarray(written.dataobj, dtype=np.float32)
         report = json.loads((Path(folder) / "report.json").read_text())
     linear = np.array(report["parameters"][:9]).reshape(3, 3)
     centre, shift = np.array(report["fixed"][:3]), np.array(report["parameters"][9:])
@@ -96,7 +97,8 @@ def n4(image: Any) -> Any:
     data = np.asarray(image.dataobj, dtype=np.float32)
     with tempfile.TemporaryDirectory(prefix="precisionpain-") as folder:
         _run(_N4, {"scan": nibabel.Nifti1Image(data, image.affine)}, folder)
-        flat = np.asarray(nibabel.load(Path(folder) / "moved.nii.gz").dataobj, dtype=np.float32)
+        written: Any = nibabel.load(Path(folder) / "moved.nii.gz")
+        flat = np.asarray(written.dataobj, dtype=np.float32)
     return nibabel.Nifti1Image(flat, image.affine)
 
 
