@@ -2,6 +2,7 @@ from . import cohort as cohort
 from . import datasets as datasets
 from . import errors as errors
 from . import evaluation as evaluation
+from . import fusion as fusion
 from . import imaging as imaging
 from . import mtbi as mtbi
 from . import plots as plots

@@ -120,8 +120,8 @@ def test_imports_go_downward(path):
 
 def test_every_public_name_resolves():
     rooms = (
-        "cohort", "datasets", "evaluation", "imaging", "mtbi", "proteomics", "report", "stats",
-        "trigeminal",
+        "cohort", "datasets", "evaluation", "fusion", "imaging", "mtbi", "proteomics", "report",
+        "stats", "trigeminal",
     )  # fmt: skip
     for room in rooms:
         module = getattr(precisionpain, room)

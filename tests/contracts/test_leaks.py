@@ -5,17 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.pipeline import Pipeline
 
 from precisionpain.cohort import Cohort
-from precisionpain.evaluation import SubjectKFold, clinical_model, cross_validate, nested
+from precisionpain.evaluation import (
+    ClinicalFeatures,
+    SubjectKFold,
+    clinical_model,
+    cross_validate,
+    nested,
+)
+from precisionpain.fusion import EarlyFusion, FeatureBlock, LateFusion
 
+BLOCKS = {
+    "numbers": ClinicalFeatures(["x0", "x1", "x2"]),
+    "mixed": FeatureBlock(ClinicalFeatures(["x3", "group"]), reduce="stability"),
+}
 MODELS = {
     "logistic": lambda: clinical_model("logistic"),
     "random_forest": lambda: clinical_model("random_forest", n_estimators=25),
     "xgboost": lambda: clinical_model("xgboost", n_estimators=25),
     "nested": lambda: nested(clinical_model("logistic"), {"model__C": [0.01, 1.0]}),
+    "late_fusion": lambda: LateFusion(BLOCKS, n_folds=3, n_repeats=1),
+    "early_fusion": lambda: EarlyFusion(BLOCKS),
 }
 
 
@@ -45,11 +59,32 @@ def test_the_test_fold_changes_nothing_that_was_fitted(name):
     np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("name", ["logistic", "xgboost"])
+@pytest.mark.parametrize("reduce", [None, "pca", "pls", "stability"])
+def test_a_block_learns_nothing_from_the_test_fold(reduce):
+    """Neither from what was measured of people left out, nor from whether it was."""
+    cohort, y = noise_cohort(60, 12, 3)
+    train, test = next(SubjectKFold(4).split(cohort, y))
+    rows = cohort.subjects[[f"x{j}" for j in range(12)]].rename_axis("subject_id").iloc[:55]
+    rows["x99"] = np.nan
+    spoilt = rows.drop(index=cohort.index[test[:3]])
+    mine = spoilt.index.isin(cohort.index[test])
+    spoilt[mine] = np.random.default_rng(1).normal(1e3, 1e3, spoilt[mine].shape)
+    one, two = (cohort.with_measurements("t", table.reset_index()) for table in (rows, spoilt))
+    p, q = (FeatureBlock("t", reduce=reduce).fit(c[train], y[train]) for c in (one, two))
+    pd.testing.assert_frame_equal(p.transform(one[test]), q.transform(one[test]))
+    assert p.columns_ == q.columns_
+    models = {"a": "clinical", "t": FeatureBlock("t", reduce=reduce)}
+    for fusion in (LateFusion(models, n_folds=3, n_repeats=1, min_people=15), EarlyFusion(models)):
+        fits = [clone(fusion).fit(c[train], y[train]).predict_proba(c[train]) for c in (one, two)]
+        np.testing.assert_array_equal(*fits)
+
+
+@pytest.mark.parametrize("name", ["logistic", "xgboost", "late_fusion", "early_fusion"])
 def test_permuted_labels_give_chance(name):
     cohort, y = noise_cohort(120, 5, 2)
+    n = 6 if name == "late_fusion" else 20  # it cross-validates inside
     result = cross_validate(
-        MODELS[name](), cohort, y, cv=4, baseline=None, n_permutations=20, n_bootstrap=50
+        MODELS[name](), cohort, y, cv=4, baseline=None, n_permutations=n, n_bootstrap=50
     )
     assert result.permutation.passed
     assert abs(result.permutation.mean - 0.5) < 4 * result.permutation.se

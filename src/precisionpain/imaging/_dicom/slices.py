@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ...errors import DataWarning, FormatError
+from ...errors import FormatError
 
 __all__ = ["check_slices"]
 
@@ -40,13 +40,6 @@ def check_slices(source: Path, where: str, named: bool, series: int | str | None
     claim. With `series`, only the series of that number is asked for its slices. The messages
     hold no names of files, because those often name a person.
     """
-    try:
-        import pydicom  # noqa: F401
-    except ImportError:
-        warnings.warn(
-            DataWarning("pydicom isn't installed, so missing slices of DICOM can't be found: "
-                        "pip install pydicom"), stacklevel=4)  # fmt: skip
-        return
     stacks: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     damaged = total = 0
     number = None if series is None else str(series).partition("_")[0]
