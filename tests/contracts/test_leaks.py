@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.pipeline import Pipeline
 
 from precisionpain.cohort import Cohort
+from precisionpain.errors import LeakageError
 from precisionpain.evaluation import (
     ClinicalFeatures,
     SubjectKFold,
@@ -106,3 +107,32 @@ def test_selecting_noise_inside_the_fold_finds_nothing():
         outside.append(cross_validate(picked, cohort, y, cv=5, baseline=None).auc.auc)
     assert 0.40 <= np.mean(inside) <= 0.60
     assert np.mean(outside) > 0.85  # what the library's own path must not do
+
+
+class Pretrained(TransformerMixin, BaseEstimator):
+    """Numbers from weights that a clone shares, and that were learned from some people."""
+
+    def __init__(self, known=()):
+        self.known = known
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X.subjects[["x0", "x1"]]
+
+    def saw(self, people):
+        return np.isin(people, list(self.known))
+
+
+@pytest.mark.parametrize("fusion", [LateFusion, EarlyFusion])
+def test_weights_that_know_the_people_are_refused_inside_of_blocks(fusion):
+    cohort, y = noise_cohort(40, 4, 0)
+    known = ("s0001", "s0005", "elsewhere")
+    options = {"n_folds": 2, "n_repeats": 1} if fusion is LateFusion else {}
+    for block in (Pretrained(known), FeatureBlock(Pretrained(known))):
+        model = fusion({"clinic": "clinical", "net": block}, **options)
+        with pytest.raises(LeakageError, match="2 of the 40 people were in the training data"):
+            cross_validate(model, cohort, y, cv=2, baseline=None)
+    others = fusion({"clinic": "clinical", "net": Pretrained(("elsewhere",))}, **options)
+    assert len(cross_validate(others, cohort, y, cv=2, baseline=None).frame()) == 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from ..cohort import Cohort
-from ..errors import AlignmentError, FormatError, list_some
+from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
+from .blocks import FeatureBlock, available_blocks
 
-__all__ = ["check_cohort", "two_classes"]
+__all__ = ["check_blocks", "check_cohort", "saw_inside", "two_classes"]
 
 
 def check_cohort(X: Any, min_people: int = 0) -> None:
@@ -30,11 +34,33 @@ def check_cohort(X: Any, min_people: int = 0) -> None:
         )
 
 
-def two_classes(y: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two classes, and 0 and 1 for each of n people."""
+def check_blocks(blocks: Any, X: Cohort) -> None:
+    """Refuse what is no mapping, and names that the cohort doesn't know."""
+    if not isinstance(blocks, Mapping) or not blocks:
+        raise FormatError("blocks is a mapping from names to what each block is made of")
+    known = available_blocks(X)
+    for name, value in blocks.items():
+        features = value.features if isinstance(value, FeatureBlock) else value
+        if isinstance(features, str) and features not in known:
+            raise MissingModalityError(
+                f"the cohort has nothing called {features!r} to make features of",
+                where=f"blocks[{name!r}]",
+                remedy=f"there are {list_some(known)}; or give a transformer",
+            )
+
+
+def two_classes(y: Any, X: Cohort) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two classes, and 0 and 1 for each person."""
     values = np.asarray(y)
-    if values.shape != (n,):
-        raise AlignmentError(f"expected one outcome for each of {n} people, found {values.shape}")
+    if values.shape != (len(X),):
+        raise AlignmentError(
+            f"expected one outcome for each of {len(X)} people, found {values.shape}"
+        )
+    if isinstance(y, pd.Series) and not y.index.equals(X.index) and X.index.isin(y.index).all():
+        raise AlignmentError(
+            "the outcomes are those of the people in another order",
+            remedy="align them by key: y.reindex(cohort.index)",
+        )
     if pd.isna(values).any():
         raise FormatError(
             f"{int(pd.isna(values).sum())} outcomes are missing",
@@ -47,3 +73,22 @@ def two_classes(y: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
             remedy="one class can't be learned from; gather more people, or use fewer folds",
         )
     return classes, codes
+
+
+def saw_inside(blocks: Mapping[str, Any], people: Sequence[str]) -> np.ndarray:
+    """Tell whom parts of the blocks have learned from that a fit won't make forget them."""
+    known = np.zeros(len(people), dtype=bool)
+    # What makes no sense is for `fit` to refuse.
+    values = blocks.values() if isinstance(blocks, Mapping) else ()
+    for value in values:
+        if not hasattr(value, "get_params"):
+            continue
+        fresh = clone(value)
+        for part in (fresh, *fresh.get_params(deep=True).values()):
+            if isinstance(part, type) or not callable(getattr(part, "saw", None)):
+                continue
+            try:
+                known |= np.asarray(part.saw(people), dtype=bool)
+            except NotFittedError:
+                continue
+    return known

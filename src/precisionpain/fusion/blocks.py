@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
-from ..errors import DataWarning, FormatError, MissingModalityError, list_some
+from ..errors import AlignmentError, DataWarning, FormatError, MissingModalityError, list_some
 from ._reduction import Reduction, make_reduction
 
 __all__ = ["FeatureBlock", "available_blocks"]
@@ -112,6 +112,8 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
             When fewer than two people have the block, or no column is left.
         FormatError
             When a setting or the features make no sense.
+        AlignmentError
+            When the features have other rows than the cohort.
         """
         self._learn(X, y)
         return self
@@ -199,7 +201,7 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
                 f"reduce is None or one of {list_some(get_args(Reduce))}, found {self.reduce!r}"
             )
         self.features_ = features_of(self.features, X)
-        frame = self._frame(self.features_.fit_transform(X, y))
+        frame = self._frame(self.features_.fit_transform(X, y), X)
         known = frame.dropna(how="all")
         if len(known) < 2:
             raise MissingModalityError(
@@ -238,7 +240,7 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
     def _features(self, X: Cohort) -> pd.DataFrame:
         """Return the columns of new people: all missing where their cohort lacks the source."""
         try:
-            return self._frame(self.features_.transform(X))
+            return self._frame(self.features_.transform(X), X)
         except MissingModalityError:
             source = getattr(self.features_, "table", getattr(self.features_, "assay", None))
             if source is None or source in X.measurements or source in X.assays:
@@ -248,12 +250,21 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
         )
         return pd.DataFrame(np.nan, X.index, self.feature_names_in_)
 
-    def _frame(self, made: Any) -> pd.DataFrame:
+    def _frame(self, made: Any, X: Cohort) -> pd.DataFrame:
         if not isinstance(made, pd.DataFrame):
             raise FormatError(
                 f"{type(self.features_).__name__} returns a {type(made).__name__}, not a DataFrame",
                 remedy="set as_frame=True",
             )
+        if not made.index.equals(X.index):
+            raise AlignmentError(
+                f"{type(self.features_).__name__} returns {len(made)} rows that aren't the "
+                f"{len(X)} people of the cohort in their order",
+                remedy="give features with one row per person, index as X.index",
+            )
+        if not made.columns.is_unique:
+            twice = made.columns[made.columns.duplicated()]
+            raise FormatError(f"columns {list_some(twice)} come more than once")
         try:
             values = made.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
@@ -309,6 +320,11 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
 def features_of(features: Any, cohort: Cohort) -> Any:
     """Return the transformer that a name stands for, or a clone of the one that was given."""
     if not isinstance(features, str):
+        if not (hasattr(features, "get_params") and hasattr(features, "transform")):
+            raise FormatError(
+                f"features are a name or a transformer, found {type(features).__name__}",
+                remedy=f"names are {list_some(available_blocks(cohort))}",
+            )
         return clone(features)
     if features == "clinical":
         from ..evaluation import ClinicalFeatures

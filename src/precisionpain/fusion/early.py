@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
-from ..errors import FormatError, MissingModalityError, list_some
+from ..errors import MissingModalityError, list_some
 from ._laplace import fit_block_ridge
-from ._targets import check_cohort, two_classes
+from ._targets import check_blocks, check_cohort, saw_inside, two_classes
 from .blocks import FeatureBlock
 
 __all__ = ["EarlyFusion", "early_fusion"]
@@ -117,13 +117,14 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         ------
         FormatError
             When `X` is no cohort, there are not two classes, or fewer than `min_people`.
+        AlignmentError
+            When `y` isn't one outcome for each person, or has their keys in another order.
         MissingModalityError
             When no block is left.
         """
         check_cohort(X, self.min_people)
-        if not isinstance(self.blocks, Mapping) or not self.blocks:
-            raise FormatError("blocks is a mapping from names to what each block is made of")
-        self.classes_, target = two_classes(y, len(X))
+        check_blocks(self.blocks, X)
+        self.classes_, target = two_classes(y, X)
         self.members_: dict[str, FeatureBlock] = {}
         columns: dict[str, pd.DataFrame] = {}
         rows = {}
@@ -165,7 +166,8 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them. Who lacks a block is taken for average in it. Who has none at all
+            gets the `intercept_`, which is further from one half than the prevalence.
 
         Returns
         -------
@@ -215,6 +217,22 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         for name, frame in columns.items():
             parts[name] = parts[name].where(frame.notna().any(axis=1))
         return parts.reindex(columns=self.blocks_.index, fill_value=0.0).rename_axis(columns=None)
+
+    def saw(self, people: Sequence[str]) -> np.ndarray:
+        """Tell whom weights inside of the blocks were learned from before any `fit`.
+
+        A cross-validation refuses them, as it does for such weights outside of a fusion.
+
+        Parameters
+        ----------
+        people : sequence of str
+            Ids of people.
+
+        Returns
+        -------
+        numpy.ndarray of bool
+        """
+        return saw_inside(self.blocks, people)
 
     def _columns(self, X: Cohort) -> dict[str, pd.DataFrame]:
         check_is_fitted(self, "coef_")

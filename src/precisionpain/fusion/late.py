@@ -3,59 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from scipy import special
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
 from ..errors import DataWarning, FormatError, MissingModalityError, list_some
 from ..evaluation import RepeatedSubjectKFold
-from ._targets import check_cohort, two_classes
+from ._targets import check_blocks, check_cohort, saw_inside, two_classes
 from ._weights import fit_weights, log_losses
-from .blocks import FeatureBlock
+from .models import as_model, fitted_where_known, has_block, log_odds_of
 
-__all__ = ["LateFusion", "block_model", "late_fusion"]
-
-
-def block_model(features: Any = "clinical", **options: Any) -> Any:
-    """Return the model of one block: a ridge on its standardised columns.
-
-    Parameters
-    ----------
-    features : str, transformer or FeatureBlock, default "clinical"
-        As `FeatureBlock` takes them.
-    **options
-        Further options of `FeatureBlock`, for features that are none yet.
-
-    Returns
-    -------
-    sklearn.pipeline.Pipeline
-        ``block`` first, ``model`` last. Its penalty is a prior of N(0, 1/p) on each log odds
-        ratio per standard deviation of p columns. Alone it takes people who lack the block
-        for average ones (``absent``); a fusion never asks it about them.
-
-    Examples
-    --------
-    >>> import precisionpain as pp
-    >>> model = pp.fusion.block_model("csf_pea", reduce="pca")
-    >>> list(model.named_steps)
-    ['block', 'absent', 'model']
-    """
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-
-    block = features if isinstance(features, FeatureBlock) else FeatureBlock(features, **options)
-    return Pipeline([
-        ("block", block),
-        ("absent", SimpleImputer(strategy="constant", fill_value=0.0)),
-        ("model", LogisticRegression(C=1.0, max_iter=1000)),
-    ])  # fmt: skip
+__all__ = ["LateFusion", "late_fusion"]
 
 
 class LateFusion(ClassifierMixin, BaseEstimator):
@@ -157,14 +121,17 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         ------
         FormatError
             When `X` is no cohort, there are not two classes, or fewer than `min_people`.
+        AlignmentError
+            When `y` isn't one outcome for each person, or has their keys in another order.
         MissingModalityError
             When no block is left.
         """
         check_cohort(X, self.min_people)
         if not self.spread > 0:
             raise FormatError(f"expected a spread above 0, found {self.spread}")
-        models = self._models()
-        self.classes_, target = two_classes(y, len(X))
+        check_blocks(self.blocks, X)
+        models = {str(name): as_model(value) for name, value in self.blocks.items()}
+        self.classes_, target = two_classes(y, X)
         self.prevalence_ = float(target.mean())
         z, reasons = self._out_of_fold(models, X, target)
         has = np.isfinite(z)
@@ -192,7 +159,7 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         for k, (name, model) in enumerate(models.items()):
             if self.weights_[k] > 0:
                 rows = np.flatnonzero(has[:, k])
-                self.models_[name] = _fitted(model, X[rows], target[rows])
+                self.models_[name] = fitted_where_known(model, X[rows], target[rows])
                 self.base_log_odds_[name] = float(special.logit(target[rows].mean()))
         self.blocks_ = self._described(names, z, target, reasons)
         return self
@@ -264,7 +231,7 @@ class LateFusion(ClassifierMixin, BaseEstimator):
             if name not in self.models_:
                 parts[name] = np.zeros(len(X))
                 continue
-            parts[name] = weight * _log_odds(self.models_[name], X, self.base_log_odds_[name])
+            parts[name] = weight * log_odds_of(self.models_[name], X, self.base_log_odds_[name])
         return pd.DataFrame(parts, X.index)
 
     def information(self, X: Cohort) -> pd.DataFrame:
@@ -283,12 +250,23 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         known = self.contributions(X)[list(self.models_)]
         return known.notna()
 
-    # -- parts of fit ------------------------------------------------------------------------
+    def saw(self, people: Sequence[str]) -> np.ndarray:
+        """Tell whom weights inside of the blocks were learned from before any `fit`.
 
-    def _models(self) -> dict[str, Any]:
-        if not isinstance(self.blocks, Mapping) or not self.blocks:
-            raise FormatError("blocks is a mapping from names to what each block is made of")
-        return {str(name): as_model(value) for name, value in self.blocks.items()}
+        A cross-validation refuses them, as it does for such weights outside of a fusion.
+
+        Parameters
+        ----------
+        people : sequence of str
+            Ids of people.
+
+        Returns
+        -------
+        numpy.ndarray of bool
+        """
+        return saw_inside(self.blocks, people)
+
+    # -- parts of fit ------------------------------------------------------------------------
 
     def _out_of_fold(
         self, models: Mapping[str, Any], X: Cohort, y: np.ndarray
@@ -298,7 +276,7 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         reasons = []
         for k, model in enumerate(models.values()):
             try:
-                has = _available(model, X, y)
+                has = has_block(model, X, y)
             except MissingModalityError as error:
                 reasons.append(str(error))
                 continue
@@ -314,12 +292,12 @@ class LateFusion(ClassifierMixin, BaseEstimator):
             )
             found = np.zeros(len(rows))
             for train, test in folds.split(people, outcome):
-                fitted = _fitted(model, people[train], outcome[train])
+                fitted = fitted_where_known(model, people[train], outcome[train])
                 base = special.logit(outcome[train].mean())
                 with warnings.catch_warnings():
                     # What lies far outside of this fold may be the edge of a long tail.
                     warnings.simplefilter("ignore", DataWarning)
-                    found[test] += _log_odds(fitted, people[test], base)
+                    found[test] += log_odds_of(fitted, people[test], base)
             z[rows, k] = found / self.n_repeats
         return z, reasons
 
@@ -393,65 +371,7 @@ def late_fusion(blocks: Mapping[str, Any], **options: Any) -> LateFusion:
     return LateFusion(blocks, **options)
 
 
-def as_model(value: Any) -> Any:
-    """Return the model of a block: as it is given, or a ridge on its features."""
-    if hasattr(value, "predict_proba"):
-        return value
-    if hasattr(value, "predict"):
-        raise FormatError(
-            f"{type(value).__name__} has no predict_proba",
-            remedy="wrap it in sklearn.calibration.CalibratedClassifierCV",
-        )
-    return block_model(value)
-
-
-def _block_of(model: Any) -> FeatureBlock | None:
-    """Return the block that a pipeline begins with."""
-    first = model[0] if hasattr(model, "named_steps") else None
-    return first if isinstance(first, FeatureBlock) else None
-
-
-def _available(model: Any, X: Cohort, y: np.ndarray) -> np.ndarray:
-    """Tell who has the block; everybody has what no `FeatureBlock` stands for."""
-    block = _block_of(model)
-    if block is None:
-        return np.ones(len(X), dtype=bool)
-    return clone(block).set_params(reduce=None).fit(X, y).available(X)
-
-
-def _fitted(model: Any, X: Cohort, y: np.ndarray) -> Any:
-    """Return a clone of the model, trained on those who have its block.
-
-    A column may be left out in one fold and not in another, and with it who has nothing else.
-    """
-    fitted = clone(model)
-    block = _block_of(fitted)
-    if block is None:
-        return fitted.fit(X, y)
-    columns = block.fit_transform(X, y)
-    has = columns.notna().any(axis=1).to_numpy()
-    fitted[1:].fit(columns[has], y[has])
-    return fitted
-
-
 def _clearly(differences: np.ndarray, margin: float) -> bool:
     """Tell whether a mean difference is above so many of its standard errors."""
     error = differences.std(ddof=1) / np.sqrt(len(differences))
     return bool(differences.mean() > margin * error)
-
-
-def _log_odds(model: Any, X: Cohort, base: float) -> np.ndarray:
-    """Return log odds less those of the prevalence in training; missing without the block."""
-    block = _block_of(model)
-    if block is None:
-        return _logits(model.predict_proba(X)) - base
-    result = np.full(len(X), np.nan)
-    columns = block.transform(X)
-    has = columns.notna().any(axis=1).to_numpy()
-    if has.any():
-        result[has] = _logits(model[1:].predict_proba(columns[has])) - base
-    return result
-
-
-def _logits(p: Any) -> np.ndarray:
-    return np.asarray(special.logit(np.clip(np.asarray(p, dtype=float)[:, 1], 1e-6, 1 - 1e-6)))
