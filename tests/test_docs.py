@@ -20,6 +20,7 @@ ROOMS = (
     "datasets",
     "errors",
     "evaluation",
+    "fusion",
     "imaging",
     "mtbi",
     "plots",
