@@ -153,6 +153,9 @@ def main() -> None:
     parser.add_argument("--permutations", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--paper", action="store_true", help="ResNet-18 with the paper's stem")
+    parser.add_argument(
+        "--freeze", action="store_true", help="train the head alone, which makes nulls affordable"
+    )
     given = parser.parse_args()
     start = time.perf_counter()
     effect = {"region": "insula_right", "size": given.size, "kind": given.kind}
@@ -162,6 +165,8 @@ def main() -> None:
     steps = math.ceil(len(cohort) * (1 - 1 / given.folds) / 6)
     epochs = given.epochs or math.ceil(240 / steps)
     network = {} if given.paper else SMALL
+    if given.freeze:
+        network = network | {"freeze": True}
     model = ChronicPainClassifier(
         given.plane, n_epochs=epochs, random_state=given.seed, progress=False, **network
     )
