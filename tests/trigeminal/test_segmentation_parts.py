@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import nn
 
+from precisionpain._learning.device import sound_half
 from precisionpain.errors import FormatError, GeometryError
 from precisionpain.trigeminal import Label, SimulatedCisterns
 from precisionpain.trigeminal._phantom.tissue import Tissue, to_label_fractions
@@ -22,7 +23,6 @@ from precisionpain.trigeminal._segmentation.inference import (
     fit_temperature,
     infer,
     logits_of,
-    sound_half,
 )
 from precisionpain.trigeminal._segmentation.losses import (
     LOSSES,

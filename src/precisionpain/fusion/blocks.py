@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..cohort import Cohort
 from ..errors import AlignmentError, DataWarning, FormatError, MissingModalityError, list_some
 from ._reduction import Reduction, make_reduction
+from .tables import TableFeatures, is_numeric
 
 __all__ = ["FeatureBlock", "available_blocks"]
 
@@ -268,7 +269,7 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
         try:
             values = made.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
-            text = made.columns[[not _numeric(made[name]) for name in made]]
+            text = made.columns[[not is_numeric(made[name]) for name in made]]
             raise FormatError(f"columns {list_some(text)} hold no numbers") from None
         frame = pd.DataFrame(values, made.index, made.columns)
         if np.isinf(frame.to_numpy()).any():
@@ -335,8 +336,6 @@ def features_of(features: Any, cohort: Cohort) -> Any:
             from ..trigeminal import NerveMeasures
 
             return NerveMeasures(features)
-        from .tables import TableFeatures
-
         return TableFeatures(features)
     if features in cohort.assays:
         from ..proteomics import ProteinFeatures
@@ -367,10 +366,6 @@ def available_blocks(cohort: Cohort) -> list[str]:
     ['clinical', 'nerve_measures', 'diffusion', 'csf_pea', 'plasma_pea', 'csf_lfq']
     """
     return ["clinical", *map(str, cohort.measurements), *map(str, cohort.assays)]
-
-
-def _numeric(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
 
 
 def _named(features: Any) -> str:

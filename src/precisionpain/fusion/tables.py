@@ -93,7 +93,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         table = self._table(X)
         # The type is that of the stored table: a flag of which somebody has none isn't one.
         stored = X.measurements[self.table]
-        numeric = [str(name) for name in table if _numeric(stored[name])]
+        numeric = [str(name) for name in table if is_numeric(stored[name])]
         asked = numeric if self.columns is None else list(self.columns)
         absent = [name for name in asked if name not in table]
         if absent:
@@ -157,5 +157,6 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         return X.known_at_index(allow=self.allow).measurement(self.table, visit=self.visit)
 
 
-def _numeric(values: pd.Series) -> bool:
+def is_numeric(values: pd.Series) -> bool:
+    """Tell whether a column holds numbers or flags."""
     return pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)

@@ -249,10 +249,9 @@ class TrigeminalSegmenter(BaseEstimator):
         """
         import torch
 
-        from .._learning.device import pick_device
+        from .._learning.device import fast_half, pick_device, sound_half
         from .._learning.loop import Recipe, train
         from .._learning.memory import SubjectMemory
-        from ._segmentation.inference import fast_half, sound_half
         from ._segmentation.losses import build_loss
         from ._segmentation.networks import coarsest_size
         from ._segmentation.sampling import PatchSampler
@@ -594,11 +593,10 @@ class TrigeminalSegmenter(BaseEstimator):
         FormatError
             When there is no model, it is of another kind or version, or was changed.
         """
-        from .._learning.device import pick_device
+        from .._learning.device import fast_half, pick_device
         from .._learning.memory import SubjectMemory
         from .._learning.weights import load_into, load_weights
         from ._segmentation.borders import Border
-        from ._segmentation.inference import fast_half
 
         tensors, about = load_weights(folder, kind=_KIND, version=_VERSION)
         try:

@@ -10,9 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..._learning.device import fast_half, sound_half
-
-__all__ = ["fast_half", "fit_temperature", "infer", "logits_of", "sound_half"]
+__all__ = ["fit_temperature", "infer", "logits_of"]
 
 Array = NDArray[Any]
 
