@@ -30,6 +30,7 @@ from precisionpain.fusion import (
     early_fusion,
     late_fusion,
 )
+from precisionpain.fusion._laplace import fit_subsets
 
 from .people import cohort_of, informed, names, numbers
 
@@ -120,12 +121,14 @@ def test_predictions_follow_the_people(kind, people, fitted):
         np.testing.assert_allclose(fitted[kind].predict_proba(cohort[[k]])[0], p[k], rtol=1e-9)
 
 
-def test_early_fusion_learns_the_same_in_any_order():
-    cohort, y = informed(80, 2, strengths={"a": 2.0, "b": 1.0}, missing=0.2)
-    one = EarlyFusion({"a": "a", "b": "b"}).fit(cohort, y)
+def test_early_fusion_learns_the_same_in_any_order_of_people_and_further_blocks():
+    strengths = {"a": 2.0, "b": 1.0, "c": 0.0}
+    cohort, y = informed(80, 2, strengths=strengths, missing=0.2)
+    one = EarlyFusion({"a": "a", "b": "b", "c": "c"}).fit(cohort, y)
     order = np.random.default_rng(0).permutation(80)
-    two = EarlyFusion({"b": "b", "a": "a"}).fit(cohort[order], y[order])
+    two = EarlyFusion({"a": "a", "c": "c", "b": "b"}).fit(cohort[order], y[order])
     np.testing.assert_allclose(two.predict_proba(cohort), one.predict_proba(cohort), atol=1e-3)
+    pd.testing.assert_frame_equal(two.blocks_.loc[list("abc")], one.blocks_, atol=1e-2)
 
 
 # --- who lacks a block --------------------------------------------------------------------
@@ -175,8 +178,7 @@ def test_a_missing_block_changes_only_its_own_part(kind):
 
 
 @both
-def test_who_has_nothing_gets_the_intercept(kind):
-    """In late fusion that is about the base rate."""
+def test_who_has_nothing_gets_about_the_base_rate(kind):
     n = 120
     cohort, y = informed(n, 4, strengths={"a": 2.0, "b": 1.0}, missing=0.2)
     y = np.where(np.random.default_rng(0).random(n) < 0.4, 1, y)  # not one half
@@ -184,11 +186,11 @@ def test_who_has_nothing_gets_the_intercept(kind):
     nobody = cohort_of({"a": numbers(n, 4, 0)[:0], "b": numbers(n, 4, 0)[:0]}, n)
     p = model.predict_proba(nobody)[:, 1]
     assert np.ptp(p) == 0
-    assert p[0] == pytest.approx(special.expit(model.intercept_))
+    assert p[0] == pytest.approx(y.mean(), abs=0.03)
     if kind == "late":
-        assert p[0] == pytest.approx(y.mean(), abs=0.03)
-    else:  # of an average person, whose odds are more extreme than those of a mixed crowd
-        assert 0.5 < y.mean() <= p[0] < y.mean() + 0.15
+        assert p[0] == pytest.approx(special.expit(model.intercept_))
+    else:  # whose own odds would be those of an average person, not of a mixed crowd
+        assert p[0] < special.expit(model.intercept_)
     assert model.contributions(nobody)[["a"]].isna().all(axis=None) or "a" not in model.models_
 
 
@@ -234,20 +236,88 @@ def test_a_column_that_some_folds_leave_out(kind):
     assert (model.blocks_["left_out"] == "").all()
 
 
-def test_early_fusion_averages_over_what_the_data_leave_open():
-    """The log odds are normal, with the variance of Laplace, and the logistic their mean."""
-    cohort, y = informed(60, 12, strengths={"a": 2.0, "b": 1.0}, missing=0.1)
+def drawn(cohort, y, blocks, rng):
+    """Coefficients from the posterior of each set of blocks, as often as the set is probable."""
+    design = [FeatureBlock(b).fit_transform(cohort).fillna(0.0).to_numpy() for b in blocks]
+    x = np.hstack(design)
+    parts = []
+    for weight, used, each in fit_subsets([d @ d.T for d in design], y.astype(float), 64):
+        v = np.zeros(len(blocks))
+        v[list(used)] = each.variances
+        v = np.repeat(v, [d.shape[1] for d in design])
+        in_it = v > 0
+        beta = v * (x.T @ each.dual)
+        q = special.expit(each.intercept + x @ beta)
+        information = (x * (q * (1 - q))[:, None]).T @ x
+        covariance = np.zeros((len(v), len(v)))
+        inner = np.ix_(in_it, in_it)
+        covariance[inner] = np.linalg.inv(information[inner] + np.diag(1 / v[in_it]))
+        n = rng.binomial(40_000, weight)
+        parts.append((np.full(n, each.intercept), rng.multivariate_normal(beta, covariance, n)))
+    return x, *(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+@pytest.mark.parametrize("strengths", [{"a": 2.0}, {"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 0.0}])
+def test_early_fusion_averages_over_what_the_data_leave_open(strengths):
+    """Against draws of coefficients: their mean, their covariance, and the probabilities."""
+    cohort, y = informed(60, 12, strengths=strengths, missing=0.1)
+    model = EarlyFusion({name: name for name in strengths}).fit(cohort, y)
+    x, intercepts, betas = drawn(cohort, y, list(strengths), np.random.default_rng(0))
+    np.testing.assert_allclose(model.coef_, betas.mean(axis=0), atol=0.02)
+    everything = np.column_stack([intercepts, betas])
+    np.testing.assert_allclose(model.covariance_, np.cov(everything.T), atol=0.02)
+    known = np.column_stack([cohort.has(n).to_numpy(dtype=bool) for n in strengths]).all(axis=1)
+    expected = special.expit(intercepts + x @ betas.T).mean(axis=1)[known]
+    found = model.predict_proba(cohort)[known, 1]
+    np.testing.assert_allclose(found, expected, atol=0.015)
+    mean = special.expit(model.log_odds(cohort)["mean"].to_numpy())[known]
+    assert np.abs(found - expected).max() < 0.7 * np.abs(mean - expected).max()
+
+
+def test_a_lacking_block_is_averaged_over_too():
+    """Against people who do have it, drawn from the training people."""
+    cohort, y = informed(150, 14, strengths={"a": 1.0, "b": 2.5})
     model = EarlyFusion({"a": "a", "b": "b"}).fit(cohort, y)
-    x = np.hstack([FeatureBlock(b).fit_transform(cohort).fillna(0.0) for b in ("a", "b")])
-    v = model.blocks_.loc[["a", "a", "a", "a", "b", "b", "b", "b"], "variance"].to_numpy()
-    eta = model.intercept_ + x @ model.coef_.to_numpy()
-    q = special.expit(eta)
-    covariance = np.linalg.inv((x * (q * (1 - q))[:, None]).T @ x + np.diag(1 / v))
-    draws = np.random.default_rng(0).multivariate_normal(model.coef_, covariance, 20_000)
-    expected = special.expit(model.intercept_ + x @ draws.T).mean(axis=1)
-    found = model.predict_proba(cohort)[:, 1]
-    np.testing.assert_allclose(found, expected, atol=0.01)
-    assert np.abs(q - expected).max() > 0.03  # which it isn't without
+    tables = cohort.measurements
+    one = tables["a"]["subject_id"] == "s0003"
+    own = tables["a"][one].iloc[0]
+    everywhere = tables["a"].assign(**{c: own[c] for c in tables["a"] if c.startswith("x")})
+    among = cohort.with_measurements("a", everywhere)
+    lacking = cohort.with_measurements("b", tables["b"][tables["b"]["subject_id"] != "s0003"])
+    expected = model.predict_proba(among)[:, 1].mean()
+    found = model.predict_proba(lacking)[3, 1]
+    assert found == pytest.approx(expected, abs=0.03)
+    # Taking them for average people would be further off.
+    assert abs(special.expit(model.log_odds(lacking)["mean"].iloc[3]) - expected) > 0.03
+
+
+def test_a_further_block_counts_when_it_knows_something():
+    for seed in range(3):
+        strengths = {"a": 1.0, "b": 2.5, "noise": 0.0}
+        cohort, y = informed(150, 20 + seed, strengths=strengths)
+        table = EarlyFusion({name: name for name in strengths}).fit(cohort, y).blocks_
+        assert table.loc["a", "probability"] == pytest.approx(1)
+        assert table.loc["b", "probability"] > 0.95
+        assert table.loc["noise", "probability"] < 0.7
+
+
+def test_few_models_are_the_smallest_and_the_largest():
+    cohort, y = informed(60, 13, strengths={"a": 1.0, "b": 0.0, "c": 0.0})
+    blocks = {"a": "a", "b": "b", "c": "c"}
+    one = EarlyFusion(blocks, max_models=2).fit(cohort, y).blocks_["probability"]
+    assert one["b"] == pytest.approx(one["c"])
+    assert 0 < one["b"] < 1
+    with pytest.raises(FormatError, match="max_models is 1 or more"):
+        EarlyFusion(blocks, max_models=0).fit(cohort, y)
+
+
+def test_more_columns_than_fit_into_memory_are_refused(monkeypatch):
+    from precisionpain.fusion import early
+
+    monkeypatch.setattr(early, "_MOST_COLUMNS", 7)
+    cohort, y = informed(60, 13, strengths={"a": 1.0, "b": 0.0})
+    with pytest.raises(FormatError, match="8 columns in all blocks"):
+        EarlyFusion({"a": "a", "b": "b"}).fit(cohort, y)
 
 
 @both

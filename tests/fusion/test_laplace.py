@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from precisionpain.fusion._laplace import _Mode, fit_block_ridge
+from precisionpain.fusion._laplace import _Mode, fit_block_ridge, fit_subsets
 from precisionpain.fusion._weights import fit_weights, log_losses
 
 
@@ -122,8 +122,10 @@ def test_the_penalties_are_where_the_evidence_and_its_prior_are_highest():
     t = np.append(np.log(found.variances), found.intercept)
 
     def unlikely(t):
-        return -_Mode(k, np.exp(t[:2]), t[2], y).log_evidence + (t[:2] ** 2).sum() / 2
+        prior = ((t[:2] + np.log(2)) ** 2).sum() / 2  # about 1 in all
+        return -_Mode(k, np.exp(t[:2]), t[2], y).log_evidence + prior
 
+    assert found.log_evidence == pytest.approx(-unlikely(t))
     best = optimize.minimize(unlikely, np.zeros(3), method="Nelder-Mead",
                              options={"xatol": 1e-6, "fatol": 1e-10, "maxiter": 4000})  # fmt: skip
     assert unlikely(t) <= best.fun + 1e-5
@@ -139,7 +141,24 @@ def test_a_block_of_noise_is_turned_down():
         of_noise.append(np.log(two))
     gap = np.array(of_signal) - np.array(of_noise)
     assert gap.mean() > 3 * gap.std(ddof=1) / np.sqrt(len(gap))
-    assert np.mean(of_noise) < 0 < np.mean(of_signal)
+    assert np.mean(of_noise) < -np.log(2) < np.mean(of_signal)
+
+
+def test_sets_of_blocks_are_weighed_by_evidence_and_number():
+    blocks, y = made(50, [3, 3, 3, 3], 8, [1.0, 0.5, 0.0, 0.0])
+    k = kernels(blocks)
+    got = {used: (w, each.log_evidence) for w, used, each in fit_subsets(k, y, 64)}
+    assert len(got) == 8
+    assert all(used[0] == 0 for used in got)
+    assert sum(w for w, _ in got.values()) == pytest.approx(1)
+    # Against one another: evidence, times one over how many sets have as many blocks.
+    same = {1: 1, 2: 3, 3: 3, 4: 1}
+    lone, lone_evidence = got[(0,)]
+    for used, (w, evidence) in got.items():
+        odds = np.exp(evidence - lone_evidence) / same[len(used)]
+        assert w / lone == pytest.approx(odds, rel=1e-6)
+    few = [used for _, used, _ in fit_subsets(k, y, 4)]
+    assert few == [(0,), (0, 1), (0, 2), (0, 1, 2, 3)]
 
 
 def test_the_order_of_blocks_and_people_does_not_matter():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, optimize, special
 
-__all__ = ["BlockRidge", "fit_block_ridge"]
+__all__ = ["BlockRidge", "fit_block_ridge", "fit_subsets"]
 
 _LOG_VARIANCE = (-8.0, 4.0)
 _MAX_NEWTON = 50
@@ -26,6 +27,7 @@ class BlockRidge(NamedTuple):
         The variance of the log odds of a new person is ``c - k @ precision @ k``, from the
         kernel of that person with itself and with the training people.
     log_evidence : float
+        With the prior of the variances.
     """
 
     intercept: float
@@ -39,8 +41,9 @@ def fit_block_ridge(kernels: list[np.ndarray], y: np.ndarray) -> BlockRidge:
     """Fit the coefficients of all blocks, and how large those of each block are allowed to be.
 
     The coefficients of block k are N(0, v_k) a priori. The variances maximise the Laplace
-    approximation of the marginal likelihood, with a weak prior that keeps them near 1
-    (log v ~ N(0, 1)), which decides when the data don't.
+    approximation of the marginal likelihood, with a weak prior that decides when the data don't:
+    log v ~ N(-log K, 1) for K blocks. Block-scaled columns then give the log odds a variance
+    about 1, that is, an AUC about 0.76, however many blocks there are.
 
     Parameters
     ----------
@@ -60,20 +63,63 @@ def fit_block_ridge(kernels: list[np.ndarray], y: np.ndarray) -> BlockRidge:
     .. [2] van de Wiel MA, et al. Fast cross-validation for multi-penalty high-dimensional ridge
        regression. J Comput Graph Stat 2021;30:835.
     """
+    centre = -np.log(len(kernels))
 
     def unlikely(t: np.ndarray) -> tuple[float, np.ndarray]:
-        log_v, intercept = t[:-1], float(t[-1])
-        mode = _Mode(kernels, np.exp(log_v), intercept, y)
-        value = -mode.log_evidence + float((log_v**2).sum()) / 2
+        away, intercept = t[:-1] - centre, float(t[-1])
+        mode = _Mode(kernels, np.exp(t[:-1]), intercept, y)
+        value = -mode.log_evidence + float((away**2).sum()) / 2
         slope_v, slope_b = mode.slopes(kernels)
-        return value, np.append(-slope_v + log_v, -slope_b)
+        return value, np.append(-slope_v + away, -slope_b)
 
-    start = np.append(np.zeros(len(kernels)), special.logit(y.mean()))
+    start = np.append(np.full(len(kernels), centre), special.logit(y.mean()))
     bounds = [_LOG_VARIANCE] * len(kernels) + [(-6.0, 6.0)]
     found = optimize.minimize(unlikely, start, jac=True, method="L-BFGS-B", bounds=bounds)
     variances = np.exp(found.x[:-1])
     mode = _Mode(kernels, variances, float(found.x[-1]), y)
-    return BlockRidge(float(found.x[-1]), variances, mode.dual, mode.precision(), mode.log_evidence)
+    return BlockRidge(float(found.x[-1]), variances, mode.dual, mode.precision(), -found.fun)
+
+
+def fit_subsets(
+    kernels: list[np.ndarray], y: np.ndarray, max_models: int
+) -> list[tuple[float, tuple[int, ...], BlockRidge]]:
+    """Fit the first block with every subset of the others, and weigh these models.
+
+    Each number of further blocks is as probable as any other a priori, so that trying many
+    blocks doesn't make it likely that one of them counts.
+
+    Parameters
+    ----------
+    kernels, y
+        As `fit_block_ridge` takes them.
+    max_models : int
+        With more subsets than that, small ones are tried first, and all blocks together last.
+
+    Returns
+    -------
+    list of (weight, blocks, BlockRidge)
+        The weights, posterior probabilities, add up to 1.
+
+    References
+    ----------
+    .. [1] Scott JG, Berger JO. Bayes and empirical-Bayes multiplicity adjustment in the
+       variable-selection problem. Ann Stat 2010;38:2587.
+    """
+    others = range(1, len(kernels))
+    sizes = [list(itertools.combinations(others, r)) for r in range(len(kernels))]
+    subsets = [subset for same in sizes for subset in same]
+    if len(subsets) > max_models:
+        subsets = [*subsets[: max_models - 1], subsets[-1]]
+    fitted, scores = [], []
+    for subset in subsets:
+        blocks = (0, *subset)
+        fitted.append(fit_block_ridge([kernels[k] for k in blocks], y))
+        scores.append(fitted[-1].log_evidence - np.log(len(sizes[len(subset)])))
+    weights = special.softmax(scores)
+    return [
+        (float(w), (0, *subset), each)
+        for w, subset, each in zip(weights, subsets, fitted, strict=True)
+    ]
 
 
 class _Mode:

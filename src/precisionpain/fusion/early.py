@@ -1,7 +1,8 @@
-"""Early fusion: all blocks in one ridge, with a penalty for each block."""
+"""Early fusion: all blocks in one ridge, with a penalty for each, averaged over sets of blocks."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -12,12 +13,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
-from ..errors import MissingModalityError, list_some
-from ._laplace import fit_block_ridge
+from ..errors import FormatError, MissingModalityError, list_some
+from ._laplace import fit_subsets
 from ._targets import check_blocks, check_cohort, saw_inside, two_classes
 from .blocks import FeatureBlock
 
 __all__ = ["EarlyFusion", "early_fusion"]
+
+# The covariance of the coefficients takes 8 bytes times its square.
+_MOST_COLUMNS = 5000
 
 
 def early_fusion(blocks: Mapping[str, Any], **options: Any) -> EarlyFusion:
@@ -50,28 +54,33 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
     """A logistic ridge on all blocks, whose penalties the training people choose.
 
     How much the coefficients of a block may differ from 0 is a variance of its own, found by
-    marginal likelihood, so that a block of noise is turned down as a whole. A person who lacks
-    a block counts with the others: the block adds nothing to the log odds. Probabilities are
-    averaged over what the data leave open about the coefficients, so that they are less extreme
-    where less is known.
+    marginal likelihood. Whether a block counts at all is averaged over: the first block, usually
+    the clinic, is fitted with every set of the others, and each of these models has the weight
+    of its posterior probability. A person who lacks a block counts with the others, and what the
+    block might have said makes the probability less extreme, as does all else that the training
+    people leave open.
 
     Parameters
     ----------
     blocks : mapping of str to object
-        As `early_fusion` takes them.
+        As `early_fusion` takes them; the reference first.
     min_people : int, default 20
         A block that fewer training people have is left out, see `blocks_`.
+    max_models : int, default 64
+        With more sets of blocks than that (8 blocks or more), small sets are tried first; 1 is
+        one model of the first block, 2 is that one and the model of all blocks.
 
     Attributes
     ----------
     classes_ : numpy.ndarray, shape (2,)
         The second is what probabilities are of.
     blocks_ : pandas.DataFrame
-        Index ``block``: ``n`` (training people who have it), ``variance`` (of the coefficients,
-        for standardised columns divided by the square root of their number), and ``left_out``
-        (why, or empty).
+        Index ``block``: ``n`` (training people who have it), ``probability`` (that it counts;
+        1 for the first), ``variance`` (of the coefficients, for standardised columns divided by
+        the square root of their number, averaged like the model), ``open`` (variance of the log
+        odds of somebody who lacks the block), and ``left_out`` (why, or empty).
     coef_ : pandas.Series
-        Index (block, column), for the columns that `FeatureBlock` gives.
+        Index (block, column), for the columns that `FeatureBlock` gives; posterior means.
     intercept_ : float
 
     References
@@ -80,6 +89,7 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
        regression. J Comput Graph Stat 2021;30:835.
     .. [2] MacKay DJC. The evidence framework applied to classification networks. Neural
        Computation 1992;4:720 (the averaged probability).
+    .. [3] Hoeting JA, et al. Bayesian model averaging: a tutorial. Stat Sci 1999;14:382.
 
     Examples
     --------
@@ -95,9 +105,12 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
     coef_: pd.Series
     intercept_: float
 
-    def __init__(self, blocks: Mapping[str, Any], *, min_people: int = 20) -> None:
+    def __init__(
+        self, blocks: Mapping[str, Any], *, min_people: int = 20, max_models: int = 64
+    ) -> None:
         self.blocks = blocks
         self.min_people = min_people
+        self.max_models = max_models
 
     def fit(self, X: Cohort, y: Any) -> Self:
         """Learn the blocks, their penalties and the coefficients.
@@ -116,7 +129,8 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         Raises
         ------
         FormatError
-            When `X` is no cohort, there are not two classes, or fewer than `min_people`.
+            When `X` is no cohort, there are not two classes, fewer than `min_people`, or more
+            columns than such a model can hold.
         AlignmentError
             When `y` isn't one outcome for each person, or has their keys in another order.
         MissingModalityError
@@ -124,6 +138,8 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         """
         check_cohort(X, self.min_people)
         check_blocks(self.blocks, X)
+        if self.max_models < 1:
+            raise FormatError(f"max_models is 1 or more, found {self.max_models}")
         self.classes_, target = two_classes(y, X)
         self.members_: dict[str, FeatureBlock] = {}
         columns: dict[str, pd.DataFrame] = {}
@@ -142,45 +158,108 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
             if not why:
                 self.members_[str(name)] = block
                 columns[str(name)] = frame.fillna(0.0)
-            rows[str(name)] = {"n": n, "variance": 0.0, "left_out": why}
+            rows[str(name)] = {
+                "n": n, "probability": 0.0, "variance": 0.0, "open": 0.0, "left_out": why
+            }  # fmt: skip
         if not columns:
             reasons = [f"{name} ({row['left_out']})" for name, row in rows.items()]
             raise MissingModalityError(f"no block is left: {list_some(reasons, 9)}")
-        design = [frame.to_numpy() for frame in columns.values()]
-        fitted = fit_block_ridge([x @ x.T for x in design], target.astype(float))
-        self.intercept_ = fitted.intercept
-        parts = []
-        for (name, frame), x, v in zip(columns.items(), design, fitted.variances, strict=True):
-            rows[name]["variance"] = float(v)
-            parts.append(pd.Series(v * x.T @ fitted.dual, index=frame.columns))
-        self.coef_ = pd.concat(parts, keys=list(columns), names=["block", "column"])
-        scaled = np.hstack([x * np.sqrt(v) for x, v in zip(design, fitted.variances, strict=True)])
-        # Of standardised coefficients: I − Sᵀ (K + W⁻¹)⁻¹ S.
-        self.open_ = np.eye(scaled.shape[1]) - scaled.T @ fitted.precision @ scaled
         self.blocks_ = pd.DataFrame.from_dict(rows, orient="index").rename_axis("block")
+        self._average(columns, target.astype(float))
         return self
 
+    def _average(self, columns: Mapping[str, pd.DataFrame], y: np.ndarray) -> None:
+        """Fit the sets of blocks, and keep the mean and the covariance of their coefficients."""
+        names = list(columns)
+        design = [frame.to_numpy() for frame in columns.values()]
+        widths = [x.shape[1] for x in design]
+        if sum(widths) > _MOST_COLUMNS:
+            raise FormatError(
+                f"{sum(widths)} columns in all blocks; an early fusion holds {_MOST_COLUMNS}",
+                remedy='make fewer of the largest block: FeatureBlock(..., reduce="pca")',
+            )
+        first = np.cumsum([1, *widths])
+        where = [slice(a, b) for a, b in itertools.pairwise(first)]
+        stacked = np.hstack(design)
+        mean, second = np.zeros(first[-1]), np.zeros((first[-1], first[-1]))
+        for weight, used, each in fit_subsets([x @ x.T for x in design], y, self.max_models):
+            prior = np.zeros(first[-1] - 1)
+            for k, v in zip(used, each.variances, strict=True):
+                prior[where[k].start - 1 : where[k].stop - 1] = v
+                self.blocks_.loc[names[k], ["probability", "variance"]] += weight, weight * v
+            theta = np.concatenate(([each.intercept], prior * (stacked.T @ each.dual)))
+            # Of the coefficients: D − D Xᵀ (K + W⁻¹)⁻¹ X D.
+            spread = np.diag(prior)
+            spread -= prior[:, None] * (stacked.T @ each.precision @ stacked) * prior
+            mean += weight * theta
+            second += weight * np.outer(theta, theta)
+            second[1:, 1:] += weight * spread
+        self.intercept_ = float(mean[0])
+        parts = [
+            pd.Series(mean[w], index=columns[n].columns) for n, w in zip(names, where, strict=True)
+        ]
+        self.coef_ = pd.concat(parts, keys=names, names=["block", "column"])
+        self.covariance_ = second - np.outer(mean, mean)
+        for name, x, w in zip(names, design, where, strict=True):
+            # People who have the block are spread like this around its mean, which is 0.
+            scatter = x.T @ x / self.blocks_.loc[name, "n"]
+            self.blocks_.loc[name, "open"] = float((second[w, w] * scatter).sum())
+
     def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class, averaged over the open coefficients.
+        """Compute the probability of each class, averaged over what is open.
 
         Parameters
         ----------
         X : Cohort
-            People, n of them. Who lacks a block is taken for average in it. Who has none at all
-            gets the `intercept_`, which is further from one half than the prevalence.
+            People, n of them. Who has none of the blocks gets about the prevalence.
 
         Returns
         -------
         numpy.ndarray, shape (n, 2)
             Columns as `classes_`.
         """
-        columns = self._columns(X)
-        mean = self._log_odds(columns).sum(axis=1).to_numpy() + self.intercept_
-        variances = self.blocks_["variance"]
-        scaled = np.hstack([f.to_numpy() * np.sqrt(variances[n]) for n, f in columns.items()])
-        spread = np.einsum("ij,jk,ik->i", scaled, self.open_, scaled)
-        p = special.expit(mean / np.sqrt(1 + np.pi * spread / 8))
+        p = special.expit(self.decision_function(X))
         return np.column_stack([1 - p, p])
+
+    def decision_function(self, X: Cohort) -> np.ndarray:
+        """Compute the log odds of the second class, averaged over what is open.
+
+        Parameters
+        ----------
+        X : Cohort
+            People, n of them.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+            Nearer to 0 than the sum of `contributions` and `intercept_`, and the more so the
+            less is known.
+        """
+        mean, variance = self.log_odds(X).to_numpy().T
+        return mean / np.sqrt(1 + np.pi * variance / 8)
+
+    def log_odds(self, X: Cohort) -> pd.DataFrame:
+        """Compute the mean log odds of the second class, and what is open about them.
+
+        Parameters
+        ----------
+        X : Cohort
+            People, n of them.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n, 2)
+            Index as ``X.index``: ``mean``, the sum of `contributions` and `intercept_`, and
+            ``variance``, from the coefficients and from the blocks that the person lacks.
+        """
+        columns = self._columns(X)
+        x = np.hstack([np.ones((len(X), 1)), *(f.fillna(0.0) for f in columns.values())])
+        variance = np.einsum("ij,jk,ik->i", x, self.covariance_, x)
+        for name, frame in columns.items():
+            lacks = frame.isna().all(axis=1).to_numpy()
+            variance[lacks] += self.blocks_["open"][name]
+        mean = x @ np.concatenate(([self.intercept_], self.coef_))
+        return pd.DataFrame({"mean": mean, "variance": variance}, X.index)
 
     def predict(self, X: Cohort) -> np.ndarray:
         """Tell the class: the second one from a probability of one half on.
@@ -194,7 +273,7 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         -------
         numpy.ndarray, shape (n,)
         """
-        return self.classes_[(self.predict_proba(X)[:, 1] >= 0.5).astype(int)]
+        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
 
     def contributions(self, X: Cohort) -> pd.DataFrame:
         """Tell what each block adds to the log odds of each person.
@@ -210,13 +289,28 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
             Index as ``X.index``; missing where the person lacks the block, 0 for a block that
             was left out.
         """
-        check_is_fitted(self, "coef_")
-        check_cohort(X)
-        columns = {name: block.transform(X) for name, block in self.members_.items()}
-        parts = self._log_odds(columns)
-        for name, frame in columns.items():
-            parts[name] = parts[name].where(frame.notna().any(axis=1))
-        return parts.reindex(columns=self.blocks_.index, fill_value=0.0).rename_axis(columns=None)
+        parts: dict[str, pd.Series] = {}
+        for name, frame in self._columns(X).items():
+            # Known or unknown as a whole, so that what is missing stays so.
+            parts[name] = frame.dot(self.coef_.loc[name])
+        return pd.DataFrame({name: parts.get(name, 0.0) for name in self.blocks_.index}, X.index)
+
+    def information(self, X: Cohort) -> pd.DataFrame:
+        """Tell who has which of the blocks that the model uses.
+
+        Parameters
+        ----------
+        X : Cohort
+            People, n of them.
+
+        Returns
+        -------
+        pandas.DataFrame of bool, shape (n, n_used_blocks)
+            Index as ``X.index``.
+        """
+        return pd.DataFrame(
+            {name: frame.notna().any(axis=1) for name, frame in self._columns(X).items()}
+        )
 
     def saw(self, people: Sequence[str]) -> np.ndarray:
         """Tell whom weights inside of the blocks were learned from before any `fit`.
@@ -237,9 +331,4 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
     def _columns(self, X: Cohort) -> dict[str, pd.DataFrame]:
         check_is_fitted(self, "coef_")
         check_cohort(X)
-        return {name: block.transform(X).fillna(0.0) for name, block in self.members_.items()}
-
-    def _log_odds(self, columns: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        return pd.DataFrame(
-            {name: frame.fillna(0.0) @ self.coef_[name] for name, frame in columns.items()}
-        )
+        return {name: block.transform(X) for name, block in self.members_.items()}
