@@ -253,7 +253,7 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
             ``variance``, from the coefficients and from the blocks that the person lacks.
         """
         columns = self._columns(X)
-        x = np.hstack([np.ones((len(X), 1)), *(f.fillna(0.0) for f in columns.values())])
+        x = self._design(columns)
         variance = np.einsum("ij,jk,ik->i", x, self.covariance_, x)
         for name, frame in columns.items():
             lacks = frame.isna().all(axis=1).to_numpy()
@@ -274,6 +274,22 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         numpy.ndarray, shape (n,)
         """
         return self.classes_[(self.decision_function(X) >= 0).astype(int)]
+
+    def leverage(self, X: Cohort) -> np.ndarray:
+        """Compute how uncertain the coefficients leave the log odds of each person.
+
+        Parameters
+        ----------
+        X : Cohort
+            People, n of them.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+            A variance; large for people unlike those in training.
+        """
+        x = self._design(self._columns(X))
+        return np.asarray(np.einsum("ij,jk,ik->i", x, self.covariance_, x))
 
     def contributions(self, X: Cohort) -> pd.DataFrame:
         """Tell what each block adds to the log odds of each person.
@@ -332,3 +348,9 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "coef_")
         check_cohort(X)
         return {name: block.transform(X) for name, block in self.members_.items()}
+
+    @staticmethod
+    def _design(columns: Mapping[str, pd.DataFrame]) -> np.ndarray:
+        """Put the columns beside each other, after one for the intercept."""
+        known = [frame.fillna(0.0).to_numpy() for frame in columns.values()]
+        return np.hstack([np.ones((len(known[0]), 1)), *known])
