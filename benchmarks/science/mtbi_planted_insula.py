@@ -13,7 +13,8 @@ trained head has a mean AUC of 0.50 ± 0.03.
 How bright a sign has to be is told by the region itself: of 48 people its mean brightness has an
 AUC of 0.90 at the default `--size 0.25`; a larger one makes the task easier.
 
-The network is small unless `--paper` is given. q < 0.05 over seven regions needs `--nulls 140`.
+The network is small unless `--paper` is given. q < 0.05 over seven regions needs `--nulls 140`;
+20 do for `p_family`, which is corrected over the regions already.
 """
 
 from __future__ import annotations

@@ -171,16 +171,19 @@ def draw(rng, n):
 def test_type_one_error(rng, relative, n_null, repeats):
     """Observed maps that are one more draw of the null: 5% below 0.05, and 5% of families."""
     regions = boxes()
-    p, q = np.empty((repeats, 3)), np.empty((repeats, 3))
+    p, q, family = (np.empty((repeats, 3)) for _ in range(3))
     for repeat in range(repeats):
         maps = draw(rng, 1 + n_null)
         table = region_statistics(maps[0], regions, UNIT, null_maps=maps[1:], relative=relative)
         p[repeat], q[repeat] = table["p_value"], table["q_value"]
+        family[repeat] = table["p_family"]
     # 40 and 120 are multiples of 20, so that 0.05 can be met exactly.
     rate = (p <= 0.05).mean(axis=0)
     assert (np.abs(rate - 0.05) < 0.02).all(), rate
     np.testing.assert_allclose((p <= 0.5).mean(axis=0), 0.5, atol=0.06)
     assert (q <= 0.05).any(axis=1).mean() < 0.05 + 0.02
+    # Exact over the whole family, also with few maps.
+    assert (family <= 0.05).any(axis=1).mean() == pytest.approx(0.05, abs=0.02)
 
 
 def test_a_bright_region_is_found(rng):
@@ -189,14 +192,28 @@ def test_a_bright_region_is_found(rng):
     observed[boxes()["b"]] += 2
     table = region_statistics(observed, boxes(), UNIT, null_maps=maps[1:])
     assert table.columns.tolist() == [
-        "n_voxels", "share", "mean", "null_mean", "z", "p_value", "q_value", "rank",
+        "n_voxels", "share", "mean", "null_mean", "z", "p_value", "q_value", "p_family", "rank",
     ]  # fmt: skip
+    assert table.loc["b", "p_family"] == 1 / 200
+    assert (table["p_family"] >= table["p_value"] - 1e-12).all()
     assert table.loc["b", "p_value"] == 1 / 200
     assert table.loc["b", "q_value"] == pytest.approx(3 / 200)
     assert table.loc["b", "z"] > 4
     assert table.loc["b", "rank"] == 1
     assert (table.loc[["a", "c"], "p_value"] > 0.05).all()
     np.testing.assert_allclose(table["q_value"], false_discovery_control(table["p_value"]))
+
+
+def test_few_maps_can_show_one_region_of_many(rng):
+    """Where a q-value can't, and the smallest p is corrected already."""
+    regions = {f"r{k}": sphere((k % 6, k // 6 * 2 + 1, 3), 0.5) for k in range(12)}
+    maps = draw(rng, 21)
+    observed = maps[0] / maps[0].mean()
+    observed[3, 3, 3] += 50
+    table = region_statistics(observed, regions, UNIT, null_maps=maps[1:])
+    assert table.loc["r9", "p_family"] == pytest.approx(1 / 21)
+    assert table.loc["r9", "q_value"] > 0.05
+    assert (table["p_family"].drop("r9") > 0.05).all()
 
 
 def test_strength_of_a_map_does_not_count(rng):
@@ -224,6 +241,7 @@ def test_a_region_outside_is_not_counted(rng):
     assert (table.loc["far", "n_voxels"], table.loc["far", "share"]) == (0, 0)
     assert table.loc["far", ["mean", "p_value", "q_value", "rank"]].isna().all()
     assert table.loc["here", "q_value"] == table.loc["here", "p_value"]
+    assert table.loc["here", "p_family"] == pytest.approx(table.loc["here", "p_value"])
 
 
 def test_only_the_brain_counts(rng):
