@@ -311,6 +311,15 @@ def test_few_models_are_the_smallest_and_the_largest():
         EarlyFusion(blocks, max_models=0).fit(cohort, y)
 
 
+def test_a_gate_leaves_the_first_block_alone_without_evidence_for_others():
+    for seed, strength in ((0, 0.0), (1, 3.0)):
+        cohort, y = informed(120, seed, strengths={"a": 1.5, "b": strength})
+        gated = EarlyFusion({"a": "a", "b": "b"}, gate=1.0).fit(cohort, y)
+        alone = EarlyFusion({"a": "a"}).fit(cohort, y)
+        same = np.allclose(gated.predict_proba(cohort), alone.predict_proba(cohort))
+        assert same == (strength == 0)
+
+
 def test_more_columns_than_fit_into_memory_are_refused(monkeypatch):
     from precisionpain.fusion import early
 

@@ -157,6 +157,11 @@ def test_sets_of_blocks_are_weighed_by_evidence_and_number():
     for used, (w, evidence) in got.items():
         odds = np.exp(evidence - lone_evidence) / same[len(used)]
         assert w / lone == pytest.approx(odds, rel=1e-6)
+    others = sum(np.exp(e) / same[len(used)] for used, (_, e) in got.items() if len(used) > 1) / 3
+    factor = np.log(others) - lone_evidence
+    below, above = fit_subsets(k, y, 64, factor - 0.01), fit_subsets(k, y, 64, factor + 0.01)
+    assert [w for w, *_ in above] == [1.0] + [0.0] * 7
+    assert [w for w, *_ in below] == [w for w, _ in got.values()]
     few = [used for _, used, _ in fit_subsets(k, y, 4)]
     assert few == [(0,), (0, 1), (0, 2), (0, 1, 2, 3)]
 

@@ -81,7 +81,7 @@ def fit_block_ridge(kernels: list[np.ndarray], y: np.ndarray) -> BlockRidge:
 
 
 def fit_subsets(
-    kernels: list[np.ndarray], y: np.ndarray, max_models: int
+    kernels: list[np.ndarray], y: np.ndarray, max_models: int, gate: float | None = None
 ) -> list[tuple[float, tuple[int, ...], BlockRidge]]:
     """Fit the first block with every subset of the others, and weigh these models.
 
@@ -94,6 +94,9 @@ def fit_subsets(
         As `fit_block_ridge` takes them.
     max_models : int
         With more subsets than that, small ones are tried first, and all blocks together last.
+    gate : float or None, default None
+        The first block alone is the model unless the log Bayes factor of all others against it
+        is above this.
 
     Returns
     -------
@@ -116,6 +119,10 @@ def fit_subsets(
         fitted.append(fit_block_ridge([kernels[k] for k in blocks], y))
         scores.append(fitted[-1].log_evidence - np.log(len(sizes[len(subset)])))
     weights = special.softmax(scores)
+    if gate is not None and len(scores) > 1:
+        n_others = len({len(subset) for subset in subsets}) - 1
+        if special.logsumexp(scores[1:]) - np.log(n_others) - scores[0] <= gate:
+            weights = np.eye(len(scores))[0]
     return [
         (float(w), (0, *subset), each)
         for w, subset, each in zip(weights, subsets, fitted, strict=True)

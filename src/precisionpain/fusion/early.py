@@ -64,6 +64,10 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
     ----------
     blocks : mapping of str to object
         As `early_fusion` takes them; the reference first.
+    gate : float or None, default None
+        The first block alone is the model unless the log Bayes factor for further blocks is
+        above this: 0 asks for any evidence, 0.5 or 1 for some. None averages always, which is
+        better where further blocks know something and worse where they don't.
     min_people : int, default 20
         A block that fewer training people have is left out, see `blocks_`.
     max_models : int, default 64
@@ -106,9 +110,15 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
     intercept_: float
 
     def __init__(
-        self, blocks: Mapping[str, Any], *, min_people: int = 20, max_models: int = 64
+        self,
+        blocks: Mapping[str, Any],
+        *,
+        gate: float | None = None,
+        min_people: int = 20,
+        max_models: int = 64,
     ) -> None:
         self.blocks = blocks
+        self.gate = gate
         self.min_people = min_people
         self.max_models = max_models
 
@@ -182,7 +192,8 @@ class EarlyFusion(ClassifierMixin, BaseEstimator):
         where = [slice(a, b) for a, b in itertools.pairwise(first)]
         stacked = np.hstack(design)
         mean, second = np.zeros(first[-1]), np.zeros((first[-1], first[-1]))
-        for weight, used, each in fit_subsets([x @ x.T for x in design], y, self.max_models):
+        kernels = [x @ x.T for x in design]
+        for weight, used, each in fit_subsets(kernels, y, self.max_models, self.gate):
             prior = np.zeros(first[-1] - 1)
             for k, v in zip(used, each.variances, strict=True):
                 prior[where[k].start - 1 : where[k].stop - 1] = v

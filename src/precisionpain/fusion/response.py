@@ -40,6 +40,8 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
     response : str or Outcome, default "bni_1_2"
         Which outcome `fit` takes from the cohort when it isn't given one; see
         `response_outcome`.
+    gate : float or None, default None
+        As `EarlyFusion` takes it: whether further blocks need evidence to be used at all.
     confidence : float, default 0.9
         Of the sets and the intervals.
     min_information : float, default 0.5
@@ -80,6 +82,7 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
         blocks: Mapping[str, Any] | None = None,
         *,
         response: str | Outcome = "bni_1_2",
+        gate: float | None = None,
         confidence: float = 0.9,
         min_information: float = 0.5,
         n_folds: int = 5,
@@ -87,6 +90,7 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.blocks = blocks
         self.response = response
+        self.gate = gate
         self.confidence = confidence
         self.min_information = min_information
         self.n_folds = n_folds
@@ -138,7 +142,7 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
         if y is None:
             X, y = self._own_outcome(X)
         blocks = recommended_blocks(X) if self.blocks is None else self.blocks
-        self.fusion_ = EarlyFusion(blocks).fit(X, y)
+        self.fusion_ = EarlyFusion(blocks, gate=self.gate).fit(X, y)
         self.classes_, target = two_classes(y, X)
         n_folds = min(self.n_folds, int(np.bincount(target).min()))
         if n_folds < 2:
@@ -151,7 +155,7 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
             with warnings.catch_warnings():
                 # What lies far outside of this fold may be the edge of a long tail.
                 warnings.simplefilter("ignore", DataWarning)
-                fold = EarlyFusion(blocks, min_people=min(20, len(train)))
+                fold = EarlyFusion(blocks, gate=self.gate, min_people=min(20, len(train)))
                 eta[test] = fold.fit(X[train], target[train]).decision_function(X[test])
         self.offset_, self.slope_ = fit_line(eta, target)
         p = special.expit(self.offset_ + self.slope_ * eta)
