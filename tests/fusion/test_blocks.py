@@ -416,6 +416,24 @@ def test_table_features_refuse_what_they_cannot_take():
         TableFeatures("t", columns=["x0", "note"]).fit(cohort)
     with pytest.raises(MissingModalityError, match="no column is left"):
         TableFeatures("t", columns=["x0"], exclude=["x0"]).fit(cohort)
+
+
+def test_several_runs_of_a_person_are_refused_or_averaged():
+    people = pd.DataFrame({"age": [50, 60, 70]}, pd.Index(["a", "b", "c"], name="subject_id"))
+    runs = pd.DataFrame({
+        "subject_id": ["b", "a", "b", "a"], "visit": "preop", "run": [1, 1, 2, 2],
+        "snr": [10.0, 7.0, 20.0, np.nan],
+    })  # fmt: skip
+    visits = pd.DataFrame({"subject_id": ["a", "b", "c"], "visit": "preop", "day": -3.0})
+    cohort = pp.Cohort(people, visits=visits, measurements={"quality": runs})
+    with pytest.raises(AlignmentError, match="several rows for one subject"):
+        TableFeatures("quality").fit(cohort)
+    found = TableFeatures("quality", repeats="mean").fit_transform(cohort)
+    assert found.columns.tolist() == ["snr"]
+    assert found["snr"].tolist()[:2] == [7.0, 15.0]
+    assert np.isnan(found.loc["c", "snr"])
+    with pytest.raises(FormatError, match="repeats is"):
+        TableFeatures("quality", repeats="first").fit(cohort)
     with pytest.raises(MissingModalityError, match="no measurement 'u'"):
         TableFeatures("u").fit(cohort)
     with pytest.raises(FormatError, match="Cohort of subjects, found a cohort of nerves"):

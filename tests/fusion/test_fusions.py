@@ -321,9 +321,9 @@ def test_a_gate_leaves_the_first_block_alone_without_evidence_for_others():
 
 
 def test_more_columns_than_fit_into_memory_are_refused(monkeypatch):
-    from precisionpain.fusion import early
+    from precisionpain.fusion import _linear
 
-    monkeypatch.setattr(early, "_MOST_COLUMNS", 7)
+    monkeypatch.setattr(_linear, "_MOST_COLUMNS", 7)
     cohort, y = informed(60, 13, strengths={"a": 1.0, "b": 0.0})
     with pytest.raises(FormatError, match="8 columns in all blocks"):
         EarlyFusion({"a": "a", "b": "b"}).fit(cohort, y)

@@ -20,7 +20,10 @@ def assay(**columns):
 
 
 def test_the_registry_is_a_mapping_of_panels():
-    assert set(panels) == {"trigeminal", "trigeminal_wide", "crps", "diabetic_neuropathy"}
+    assert set(panels) == {
+        "trigeminal", "trigeminal_wide", "crps", "crps_cytokines", "diabetic_neuropathy",
+        "diabetic_neuropathy_proteins", "sciatica",
+    }  # fmt: skip
     assert pp.proteomics.panels is panels
     assert all(isinstance(panel, Panel) and panel.name == name for name, panel in panels.items())
     with pytest.raises(MissingModalityError, match="read_panel"):
@@ -46,6 +49,22 @@ def test_the_registry_is_a_mapping_of_panels():
             {"TNF": "P01375", "IL1B": "P01584", "IL6": "P05231", "C3a": "P01024", "C5a": "P01031"},
         ),
         ("diabetic_neuropathy", {"cytochrome c": "P99999"}),
+        (
+            "crps_cytokines",
+            {"TNF": "P01375", "TNFRSF1A": "P19438", "TNFRSF1B": "P20333", "CXCL8": "P10145",
+             "CCL2": "P13500", "IFNG": "P01579", "IL6": "P05231", "IL1B": "P01584",
+             "IL1RN": "P18510", "IL2": "P60568", "IL4": "P05112", "IL10": "P22301"},
+        ),
+        (
+            "diabetic_neuropathy_proteins",
+            {"NEFL": "P07196", "TNF": "P01375", "IL6": "P05231", "CRP": "P02741",
+             "ICAM1": "P05362", "VCAM1": "P19320", "NGF": "P01138"},
+        ),
+        (
+            "sciatica",
+            {"IL6": "P05231", "TNF": "P01375", "CXCL8": "P10145", "IL1B": "P01584",
+             "CCL2": "P13500", "NEFL": "P07196"},
+        ),
     ],
 )  # fmt: skip
 def test_accessions(name, accessions):
@@ -53,10 +72,20 @@ def test_accessions(name, accessions):
         assert panels[name][analyte].uniprot == (accession,)
 
 
-def test_every_claim_has_its_source_and_says_whose_it_is():
+REVIEW = ("trigeminal", "trigeminal_wide", "crps", "diabetic_neuropathy")
+
+
+def test_every_claim_has_its_source():
     for panel in panels.values():
         for analyte in panel:
             assert analyte.role
+            assert analyte.implication
+            assert "to test" in " ".join(analyte.source.split())
+
+
+def test_every_claim_of_the_review_says_whose_it_is():
+    for name in REVIEW:
+        for analyte in panels[name]:
             assert analyte.implication.startswith("the review says")
             assert "10.18103/mra.v13i6.6605" in analyte.source
 

@@ -146,41 +146,34 @@ def cross_validate(
     return result
 
 
-def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str]:
+def outcome_values(cohort: Cohort, outcome: Any) -> tuple[Any, str]:
+    """Return an outcome of each row of the cohort, missing where unknown, and what it is called."""
     if not isinstance(cohort, Cohort):
         raise FormatError(f"expected a Cohort, found {type(cohort).__name__}")
     if isinstance(outcome, str):
-        label = outcome
-        values = cohort.outcome(outcome)
-    elif isinstance(outcome, Outcome):
-        label = outcome.description or outcome.column or "outcome"
+        return cohort.outcome(outcome), outcome
+    if isinstance(outcome, Outcome):
         values = outcome.values(cohort.subjects)
         if cohort.unit != "subject":
             values = values.reindex(cohort.groups)
             values.index = cohort.index
-    elif isinstance(outcome, pd.Series):
-        label = str(outcome.name or "outcome")
-        unknown = outcome.index.difference(cohort.index)
-        if len(unknown) or not outcome.index.is_unique:
-            raise AlignmentError(
-                f"the outcome names rows that the cohort lacks: {list_some(unknown)}"
-                if len(unknown)
-                else "the outcome has several values for one row",
-                remedy="give a Series whose index is cohort.index",
-            )
-        values = outcome.reindex(cohort.index)
-    else:
-        label = "outcome"
-        if len(outcome) != len(cohort):
-            raise AlignmentError(
-                f"the outcome has {len(outcome)} values for {len(cohort)} rows",
-                remedy="give a Series indexed by subject_id",
-            )
-        values = pd.Series(np.asarray(outcome), index=cohort.index)
+        return values, outcome.description or outcome.column or "outcome"
+    if isinstance(outcome, pd.Series):
+        return by_key(outcome, cohort), str(outcome.name or "outcome")
+    if len(outcome) != len(cohort):
+        raise AlignmentError(
+            f"the outcome has {len(outcome)} values for {len(cohort)} rows",
+            remedy="give a Series indexed by subject_id",
+        )
+    return pd.Series(np.asarray(outcome), index=cohort.index), "outcome"
+
+
+def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str]:
+    values, label = outcome_values(cohort, outcome)
     if isinstance(values, pd.DataFrame):
         raise FormatError(
             f"{label!r} is a survival outcome; cross_validate takes binary ones",
-            remedy="name a horizon as a binary outcome",
+            remedy="use cross_validate_survival, or name a horizon as a binary outcome",
         )
     numbers = pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan)
     known = ~np.isnan(numbers)
@@ -189,7 +182,7 @@ def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str
         raise FormatError(
             f"a binary outcome has the values 0 and 1, found {list_some(classes.tolist())}",
             remedy="say which values are the event: "
-            "cohort.with_outcome(name, column=..., positive=...)",
+            "cohort.with_outcome(name, column=..., positive=...); or cross_validate_number",
         )
     if len(classes) < 2:
         raise FormatError(
@@ -199,6 +192,19 @@ def _with_outcome(cohort: Cohort, outcome: Any) -> tuple[Cohort, np.ndarray, str
     if not known.all():
         analysed = cohort._recorded(f"no {label}", cohort[known])
     return analysed, numbers[known].astype(int), label
+
+
+def by_key(outcome: Any, cohort: Cohort) -> Any:
+    """Return a Series or DataFrame of outcomes in the order of the cohort, missing stays."""
+    unknown = outcome.index.difference(cohort.index)
+    if len(unknown) or not outcome.index.is_unique:
+        raise AlignmentError(
+            f"the outcome names rows that the cohort lacks: {list_some(unknown)}"
+            if len(unknown)
+            else "the outcome has several values for one row",
+            remedy=f"give a {type(outcome).__name__} whose index is cohort.index",
+        )
+    return outcome.reindex(cohort.index)
 
 
 def _refuse_known(model: Any, cohort: Cohort) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ class BlockRidge(NamedTuple):
         kernel of that person with itself and with the training people.
     log_evidence : float
         With the prior of the variances.
+    noise : float
+        Variance of a number about its mean; 0 for classes.
     """
 
     intercept: float
@@ -35,6 +38,7 @@ class BlockRidge(NamedTuple):
     dual: np.ndarray
     precision: np.ndarray
     log_evidence: float
+    noise: float = 0.0
 
 
 def fit_block_ridge(kernels: list[np.ndarray], y: np.ndarray) -> BlockRidge:
@@ -81,7 +85,11 @@ def fit_block_ridge(kernels: list[np.ndarray], y: np.ndarray) -> BlockRidge:
 
 
 def fit_subsets(
-    kernels: list[np.ndarray], y: np.ndarray, max_models: int, gate: float | None = None
+    kernels: list[np.ndarray],
+    y: np.ndarray,
+    max_models: int,
+    gate: float | None = None,
+    fit_one: Callable[[list[np.ndarray], np.ndarray], BlockRidge] = fit_block_ridge,
 ) -> list[tuple[float, tuple[int, ...], BlockRidge]]:
     """Fit the first block with every subset of the others, and weigh these models.
 
@@ -97,6 +105,8 @@ def fit_subsets(
     gate : float or None, default None
         The first block alone is the model unless the log Bayes factor of all others against it
         is above this.
+    fit_one : callable, default fit_block_ridge
+        Fits one set.
 
     Returns
     -------
@@ -116,7 +126,7 @@ def fit_subsets(
     fitted, scores = [], []
     for subset in subsets:
         blocks = (0, *subset)
-        fitted.append(fit_block_ridge([kernels[k] for k in blocks], y))
+        fitted.append(fit_one([kernels[k] for k in blocks], y))
         scores.append(fitted[-1].log_evidence - np.log(len(sizes[len(subset)])))
     weights = special.softmax(scores)
     if gate is not None and len(scores) > 1:

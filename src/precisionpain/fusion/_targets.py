@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 from ..cohort import Cohort
 from ..errors import AlignmentError, FormatError, MissingModalityError, list_some
 from .blocks import FeatureBlock, available_blocks
+from .harmonize import Harmonized
 
-__all__ = ["check_blocks", "check_cohort", "saw_inside", "two_classes"]
+__all__ = ["check_blocks", "check_cohort", "numbers_of", "saw_inside", "two_classes"]
 
 
 def check_cohort(X: Any, min_people: int = 0) -> None:
@@ -40,7 +41,9 @@ def check_blocks(blocks: Any, X: Cohort) -> None:
         raise FormatError("blocks is a mapping from names to what each block is made of")
     known = available_blocks(X)
     for name, value in blocks.items():
-        features = value.features if isinstance(value, FeatureBlock) else value
+        features = value
+        while isinstance(features, FeatureBlock | Harmonized):
+            features = features.features
         if isinstance(features, str) and features not in known:
             raise MissingModalityError(
                 f"the cohort has nothing called {features!r} to make features of",
@@ -51,6 +54,32 @@ def check_blocks(blocks: Any, X: Cohort) -> None:
 
 def two_classes(y: Any, X: Cohort) -> tuple[np.ndarray, np.ndarray]:
     """Return the two classes, and 0 and 1 for each person."""
+    classes, codes = np.unique(_one_each(y, X), return_inverse=True)
+    if len(classes) != 2:
+        raise FormatError(
+            f"expected two classes, found {len(classes)} ({list_some(classes.tolist())})",
+            remedy="one class can't be learned from; gather more people, or use fewer folds",
+        )
+    return classes, codes
+
+
+def numbers_of(y: Any, X: Cohort) -> np.ndarray:
+    """Return the number of each person."""
+    given = _one_each(y, X)
+    try:
+        values = given.astype(float)
+    except (TypeError, ValueError):
+        raise FormatError("the outcome isn't a number") from None
+    if not np.isfinite(values).all():
+        raise FormatError(f"{int((~np.isfinite(values)).sum())} outcomes are infinite")
+    if np.ptp(values) == 0:
+        raise FormatError(
+            f"the outcome is {values[0]:g} for everybody", remedy="there is nothing to learn from"
+        )
+    return values
+
+
+def _one_each(y: Any, X: Cohort) -> np.ndarray:
     values = np.asarray(y)
     if values.shape != (len(X),):
         raise AlignmentError(
@@ -66,13 +95,7 @@ def two_classes(y: Any, X: Cohort) -> tuple[np.ndarray, np.ndarray]:
             f"{int(pd.isna(values).sum())} outcomes are missing",
             remedy="leave those people out with cohort.require(outcome)",
         )
-    classes, codes = np.unique(values, return_inverse=True)
-    if len(classes) != 2:
-        raise FormatError(
-            f"expected two classes, found {len(classes)} ({list_some(classes.tolist())})",
-            remedy="one class can't be learned from; gather more people, or use fewer folds",
-        )
-    return classes, codes
+    return values
 
 
 def saw_inside(blocks: Mapping[str, Any], people: Sequence[str]) -> np.ndarray:

@@ -243,7 +243,8 @@ class FeatureBlock(TransformerMixin, BaseEstimator):
         try:
             return self._frame(self.features_.transform(X), X)
         except MissingModalityError:
-            source = getattr(self.features_, "table", getattr(self.features_, "assay", None))
+            inner = getattr(self.features_, "features_", self.features_)  # of a wrapper
+            source = getattr(inner, "table", getattr(inner, "assay", None))
             if source is None or source in X.measurements or source in X.assays:
                 raise
         warnings.warn(
@@ -332,10 +333,12 @@ def features_of(features: Any, cohort: Cohort) -> Any:
 
         return ClinicalFeatures()
     if features in cohort.measurements:
-        if "side" in cohort.measurements[features]:
+        table = cohort.measurements[features]
+        if "side" in table:
             from ..trigeminal import NerveMeasures
 
-            return NerveMeasures(features)
+            several = "level" in table and "affected_level" in cohort.subjects
+            return NerveMeasures(features, level="affected_level" if several else None)
         return TableFeatures(features)
     if features in cohort.assays:
         from ..proteomics import ProteinFeatures

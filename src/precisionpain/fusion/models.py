@@ -70,9 +70,15 @@ def block_of(model: Any) -> FeatureBlock | None:
 
 
 def has_block(model: Any, X: Cohort, y: np.ndarray) -> np.ndarray:
-    """Tell who has the block; everybody has what no `FeatureBlock` stands for."""
+    """Tell who has the block.
+
+    A whole classifier says it itself by a method `available`, which has to work before `fit`;
+    of one without, everybody has the block.
+    """
     block = block_of(model)
     if block is None:
+        if callable(getattr(model, "available", None)):
+            return np.asarray(model.available(X), dtype=bool)
         return np.ones(len(X), dtype=bool)
     return clone(block).set_params(reduce=None).fit(X, y).available(X)
 
@@ -95,9 +101,12 @@ def fitted_where_known(model: Any, X: Cohort, y: np.ndarray) -> Any:
 def log_odds_of(model: Any, X: Cohort, base: float) -> np.ndarray:
     """Return log odds less those of the prevalence in training; missing without the block."""
     block = block_of(model)
-    if block is None:
-        return _logits(model.predict_proba(X)) - base
     result = np.full(len(X), np.nan)
+    if block is None:
+        has = has_block(model, X, np.zeros(len(X)))
+        if has.any():
+            result[has] = _logits(model.predict_proba(X[np.flatnonzero(has)])) - base
+        return result
     columns = block.transform(X)
     has = columns.notna().any(axis=1).to_numpy()
     if has.any():

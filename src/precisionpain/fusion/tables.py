@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         Which visit, needed where several lie before the landmark.
     allow : sequence of str, default ()
         Visits, or the table, allowed by name although they lie after the landmark.
+    repeats : {"error", "mean"}, default "error"
+        What to do with several rows of a person at one visit (runs of a scan): refuse them, or
+        average them.
 
     Attributes
     ----------
@@ -62,12 +65,14 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         exclude: Sequence[str] = (),
         visit: str | None = None,
         allow: Sequence[str] = (),
+        repeats: Literal["error", "mean"] = "error",
     ) -> None:
         self.table = table
         self.columns = columns
         self.exclude = exclude
         self.visit = visit
         self.allow = allow
+        self.repeats = repeats
 
     def fit(self, X: Cohort, y: Any = None) -> Self:
         """Learn which columns there are.
@@ -154,7 +159,15 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         if not isinstance(X, Cohort) or X.unit != "subject":
             found = f"a cohort of {X.unit}s" if isinstance(X, Cohort) else type(X).__name__
             raise FormatError(f"X is a Cohort of subjects, found {found}")
-        return X.known_at_index(allow=self.allow).measurement(self.table, visit=self.visit)
+        if self.repeats not in ("error", "mean"):
+            raise FormatError(f"repeats is 'error' or 'mean', found {self.repeats!r}")
+        known = X.known_at_index(allow=self.allow)
+        if self.repeats == "mean":
+            table = known.measurements[self.table]
+            keys = [name for name in ("subject_id", "visit", "side") if name in table]
+            means = table.groupby(keys, dropna=False).mean(numeric_only=True).reset_index()
+            known = known.with_measurements(self.table, means.drop(columns="run", errors="ignore"))
+        return known.measurement(self.table, visit=self.visit)
 
 
 def is_numeric(values: pd.Series) -> bool:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from ..errors import (
     AlignmentError,
-    ConvergenceWarning,
     DataWarning,
     FormatError,
     LeakageError,
     list_some,
 )
-from ._combat import least_squares, location_and_scale, nonparametric, parametric
-from ._design import Covariates, confounded, tells
+from ..stats import fit_combat
+from ..stats._batch_design import Covariates, confounded, tells
 from ._scaler import Scaler
 from ._transformer import Array, Matrix
 
@@ -197,14 +196,11 @@ class ComBat(Scaler):
                 remedy="fill the column in, or leave these samples out",
             )  # fmt: skip
         self.batches_ = sorted(pd.unique(np.asarray(labels)).tolist(), key=str)
-        codes = pd.Index(self.batches_).get_indexer(np.asarray(labels))
-        counts = np.bincount(codes, minlength=len(self.batches_))
-        self._check_batches(counts)
         named = [] if self.covariates is None else self.covariates
         self._covariates = Covariates([named] if isinstance(named, str) else named, obs)
-        indicators = np.eye(len(counts))[codes]
+        codes = pd.Index(self.batches_).get_indexer(np.asarray(labels))
         extra = self._covariates.columns(obs)
-        bad = confounded(indicators, extra)
+        bad = confounded(np.eye(len(self.batches_))[codes], extra)
         if bad:
             raise FormatError(
                 f"batch {self.batch!r} and covariates {list_some(bad)} are confounded: the effect "
@@ -213,113 +209,29 @@ class ComBat(Scaler):
                 remedy="leave these covariates out, or spread them over the batches",
             )
         terms = np.hstack([np.empty((len(codes), 0)), *extra.values()])
-        # Centred and of unit spread, so that no unit of a covariate costs digits.
-        self._centre, self._spread = terms.mean(axis=0), terms.std(axis=0)
-        terms = (terms - self._centre) / self._spread
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # means of columns without a value
-            self._estimate(values, codes, counts, indicators, terms, matrix.measures)
-
-    def _check_batches(self, counts: NDArray[np.intp]) -> None:
-        if len(counts) < 2:
-            raise FormatError(
-                f"expected at least two batches in {self.batch!r}, found {list_some(self.batches_)}"
-            )
-        if self.reference is not None and self.reference not in self.batches_:
-            raise FormatError(
-                f"the reference {self.reference!r} is not among the batches "
-                f"{list_some(self.batches_)}"
-            )
-        single = [b for b, n in zip(self.batches_, counts, strict=True) if n < 2]
-        if single and not self.mean_only:
-            raise FormatError(
-                f"batch {list_some(single)} has one sample, which has no variance",
-                where=f"column {self.batch!r}",
-                remedy="set mean_only=True, or join it to another batch",
-            )
-
-    def _estimate(
-        self, values: Array, codes: NDArray[Any], counts: NDArray[Any],
-        indicators: Array, terms: Array, measures: NDArray[np.bool_],
-    ) -> None:  # fmt: skip
-        k = len(counts)
-        fitted = least_squares(np.hstack([indicators, terms]), values, k)
-        levels, beta = fitted[:k], np.nan_to_num(fitted[k:])
-        ref = None if self.reference is None else self.batches_.index(self.reference)
-        there = np.isfinite(levels)
-        if ref is None:
-            weight = np.where(there, counts[:, None], 0)
-            alpha = (weight * np.nan_to_num(levels)).sum(axis=0) / weight.sum(axis=0)
-        else:
-            alpha = np.where(there[ref], levels[ref], np.nanmean(levels, axis=0))
-        rest = values - levels[codes] - terms @ beta
-        chosen = rest if ref is None else rest[codes == ref]
-        # Divided by n; by n − 1 about the mean where there are gaps, as `sva` does.
-        gaps = bool(np.isnan(values).any())
-        sigma2 = np.nanvar(chosen, axis=0, ddof=1) if gaps else np.mean(chosen * chosen, axis=0)
-        size = np.nanmax(np.abs(values), axis=0, initial=0.0, where=np.isfinite(values))
-        flat = ~(sigma2 > (1e-12 * size) ** 2)
-        sigma = np.where(flat, 1.0, np.sqrt(sigma2))
-        scaled = (values - alpha - terms @ beta) / sigma
-        names = list(self.feature_names_in_)
+        # Control assays say nothing of proteins, and borrow nothing from them.
+        measures = matrix.measures
+        fitted = fit_combat(
+            values, np.asarray(labels), terms, reference=self.reference,
+            parametric=self.parametric, mean_only=self.mean_only, shrink=self.shrink,
+            borrow=measures, tol=self.tol, max_iter=self.max_iter,
+        )  # fmt: skip
+        flat, there = fitted.flat, fitted.known
         if flat[measures].any() or not there[:, measures].all():
             self._warn(flat & measures, there | ~measures)
-
-        shape = (k, len(names))
-        gamma, delta = np.full(shape, np.nan), np.ones(shape)
-        gamma_star, delta_star = np.zeros(shape), np.ones(shape)
-        for i in range(k):
-            part = scaled[codes == i]
-            gamma[i] = np.nanmean(part, axis=0)
-            n, squares, delta[i] = location_and_scale(part, gamma[i], self.mean_only)
-            if i == ref:
-                continue
-            usable = ~flat & np.isfinite(gamma[i]) & (delta[i] > 0)
-            # A control assay says nothing of proteins, and borrows nothing from them.
-            gamma_star[i] = np.nan_to_num(gamma[i])
-            delta_star[i] = np.where(delta[i] > 0, delta[i], 1.0)
-            gamma_star[i, measures], delta_star[i, measures] = self._shrunk(
-                i, n[measures], squares[measures], gamma[i, measures], delta[i, measures],
-                usable[measures],
-            )  # fmt: skip
-            # Nothing is known of a spread of 0, so a constant protein is shifted in full.
-            own = flat & (n > 0)
-            gamma_star[i, own], delta_star[i, flat] = gamma[i, own], 1.0
-        self.alpha_, self.sigma2_ = pd.Series(alpha, names), pd.Series(sigma2, names)
-        self.beta_ = pd.DataFrame(beta / self._spread[:, None], self._covariates.terms, names)
-        self.gamma_hat_ = pd.DataFrame(gamma, self.batches_, names)
-        self.delta_hat_ = pd.DataFrame(delta, self.batches_, names)
-        self.gamma_star_ = pd.DataFrame(gamma_star, self.batches_, names)
-        self.delta_star_ = pd.DataFrame(delta_star, self.batches_, names)
-        self._sigma = sigma
-
-    def _shrunk(
-        self, i: int, n: Array, squares: Array, gamma: Array, delta: Array,
-        usable: NDArray[np.bool_],
-    ) -> tuple[Array, Array]:  # fmt: skip
-        if not self.shrink:
-            return np.nan_to_num(gamma), np.where(delta > 0, delta, 1.0)
-        if usable.sum() < 2:
+        if fitted.not_shrunk:
             raise FormatError(
-                f"batch {self.batches_[i]!r} has {int(usable.sum())} proteins that vary; strength "
-                "is borrowed from at least two",
+                f"batch {list_some(fitted.not_shrunk)} has fewer than two proteins that vary; "
+                "strength is borrowed from at least two",
                 remedy="set shrink=False",
             )
-        mean = np.nan_to_num(gamma)
-        if not self.parametric:
-            return nonparametric(
-                n, mean, squares, gamma, delta, usable, mean_only=self.mean_only
-            )  # fmt: skip
-        g, d, converged = parametric(
-            n, mean, squares, gamma, delta, usable,
-            mean_only=self.mean_only, tol=self.tol, max_iter=self.max_iter,
-        )  # fmt: skip
-        if not converged:
-            warnings.warn(
-                f"ComBat did not converge in {self.max_iter} rounds for batch "
-                f"{self.batches_[i]!r}", ConvergenceWarning, stacklevel=6,
-            )  # fmt: skip
-        return g, d
+        self._combat, names = fitted, list(self.feature_names_in_)
+        self.alpha_, self.sigma2_ = pd.Series(fitted.alpha, names), pd.Series(fitted.sigma2, names)
+        self.beta_ = pd.DataFrame(fitted.beta, self._covariates.terms, names)
+        self.gamma_hat_ = pd.DataFrame(fitted.gamma_hat, self.batches_, names)
+        self.delta_hat_ = pd.DataFrame(fitted.delta_hat, self.batches_, names)
+        self.gamma_star_ = pd.DataFrame(fitted.gamma, self.batches_, names)
+        self.delta_star_ = pd.DataFrame(fitted.delta, self.batches_, names)
 
     def _warn(self, flat: NDArray[np.bool_], there: NDArray[np.bool_]) -> None:
         names = self.feature_names_in_
@@ -346,20 +258,8 @@ class ComBat(Scaler):
             )
         parts = self._covariates.columns(matrix.obs, matrix.sample)
         terms = np.hstack([np.empty((len(codes), 0)), *parts.values()])
-        terms = np.nan_to_num((terms - self._centre) / self._spread)
-        beta = self.beta_.to_numpy() * self._spread[:, None]
-        level = self.alpha_.to_numpy() + terms @ beta
-        gamma = self.gamma_star_.to_numpy()[codes] * self._sigma
-        with np.errstate(invalid="ignore"):
-            result = (matrix.values - level - gamma) / np.sqrt(
-                self.delta_star_.to_numpy()[codes]
-            ) + level
-        if self.reference is not None:
-            same = codes == self.batches_.index(self.reference)
-            result[same] = matrix.values[same]
+        result = self._combat.adjust(matrix.values, np.asarray(matrix.obs[self.batch]), terms)
         lost = codes < 0
-        if lost.any():
-            result[lost] = np.nan
         lost &= matrix.obs[self.batch].notna().to_numpy()
         if lost.any():
             warnings.warn(

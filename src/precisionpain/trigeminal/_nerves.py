@@ -39,3 +39,39 @@ def nerve_rows(nerves: Cohort, table: str, visit: str | None) -> pd.DataFrame:
             f"measurements[{table!r}] has no column 'side', so it tells no nerve from the other"
         )
     return nerves.measurement(table, visit=visit)
+
+
+def at_level(cohort: Cohort, table: str, column: str) -> Cohort:
+    """Keep of a measurement table of several levels the rows of each person's painful one.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        People.
+    table : str
+        Which measurement table; it has a column ``level``.
+    column : str
+        Column of ``subjects`` that names the level.
+
+    Returns
+    -------
+    Cohort
+        Who has no painful level has no rows.
+
+    Raises
+    ------
+    MissingModalityError
+        When there is no such table or column.
+    """
+    if table not in cohort.measurements:
+        cohort.measurement(table)  # says why
+    rows = cohort.measurements[table]
+    if "level" not in rows:
+        raise MissingModalityError(f"measurements[{table!r}] has no column 'level'")
+    if column not in cohort.subjects:
+        raise MissingModalityError(
+            f"the subjects table has no column {column!r}, which names the painful level"
+        )
+    level = cohort.subjects[column].astype(object).reindex(rows["subject_id"]).to_numpy()
+    kept = rows[pd.notna(level) & (rows["level"].astype(object).to_numpy() == level)]
+    return cohort.with_measurements(table, kept.drop(columns="level").reset_index(drop=True))

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
 from ..errors import FormatError, MissingModalityError, list_some
-from ._nerves import nerve_rows
+from ._nerves import at_level, nerve_rows
+from .morphometry import EXTRA_MEASURES, MEASURES
 
 __all__ = ["NerveMeasures"]
 
@@ -34,6 +35,9 @@ SIZES = (
 )
 
 
+_NAMED = {*MEASURES, *EXTRA_MEASURES}
+
+
 class NerveMeasures(TransformerMixin, BaseEstimator):
     """Measures of the painful nerve of each person, and how it differs from the other.
 
@@ -45,6 +49,8 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
     The asymmetry is (U − A) / U of the unaffected and affected nerve: positive where the
     painful nerve is smaller. It is made for sizes and diffusion values only; displacement,
     contact area and the like are 0 in a nerve that nothing touches.
+
+    Any table of two sides will do, also one of spinal roots that has rows for several levels.
 
     Text, such as ``vessel``, becomes one column per level seen in training: 1, or 0, also where
     a measured nerve has no entry, which for ``vessel`` means that none touches it.
@@ -71,11 +77,20 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
         Visits, or the table, allowed by name although they lie after the landmark.
     as_frame : bool, default True
         Return a DataFrame; an array spares a pipeline the conversion.
+    sizes : sequence of str, optional
+        Measures that get an asymmetry. By default the sizes and diffusion values of this
+        library, and, of measures that it doesn't know by name, the numbers that are above 0 in
+        every training nerve and aren't shares (``..._percent``).
+    level : str, optional
+        Column of ``subjects`` that names the painful level, such as "L5", where the table has a
+        column ``level``; the rows of that level are taken.
 
     Attributes
     ----------
     measures_ : list of str
         Columns taken.
+    sizes_ : list of str
+        Those with an asymmetry.
     levels_ : dict of str to list of str
         Levels of each text column.
     feature_names_in_, n_features_in_
@@ -104,6 +119,8 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
         without_side: Literal["missing", "mean"] = "missing",
         allow: Sequence[str] = (),
         as_frame: bool = True,
+        sizes: Sequence[str] | None = None,
+        level: str | None = None,
     ) -> None:
         self.table = table
         self.measures = measures
@@ -113,6 +130,8 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
         self.without_side = without_side
         self.allow = allow
         self.as_frame = as_frame
+        self.sizes = sizes
+        self.level = level
 
     def fit(self, X: Cohort, y: Any = None) -> Self:
         """Learn which measures and levels there are.
@@ -191,7 +210,7 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "measures_")
         columns = self._columns()
-        sizes = [name for name in columns if name in SIZES]
+        sizes = [name for name in columns if name in self.sizes_]
         return np.array(
             [
                 f"{part}:{name}"
@@ -205,7 +224,10 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
         if not isinstance(X, Cohort) or X.unit != "subject":
             found = f"a cohort of {X.unit}s" if isinstance(X, Cohort) else type(X).__name__
             raise FormatError(f"X is a Cohort of subjects, found {found}")
-        return X.known_at_index(allow=self.allow).per_nerve()
+        known = X.known_at_index(allow=self.allow)
+        if self.level is not None:
+            known = at_level(known, self.table, self.level)
+        return known.per_nerve()
 
     def _table(self, nerves: Cohort) -> pd.DataFrame:
         return nerve_rows(nerves, self.table, self.visit)
@@ -233,6 +255,7 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
             for name in self.measures_
             if not _numeric(stored[name])
         }
+        self.sizes_ = self._with_asymmetry(table)
         self.feature_names_in_ = np.array(self.measures_, dtype=object)
         self.n_features_in_ = len(self.measures_)
         if not len(self.get_feature_names_out()):
@@ -240,6 +263,23 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
                 f"no feature is left of measurements[{self.table!r}]",
                 remedy="name measures=, exclude fewer, or ask for more parts",
             )
+
+    def _with_asymmetry(self, table: pd.DataFrame) -> list[str]:
+        numbers = [name for name in self.measures_ if name not in self.levels_]
+        if self.sizes is not None:
+            odd = [name for name in self.sizes if name not in numbers]
+            if odd:
+                raise FormatError(
+                    f"sizes are numbers among the measures, found {list_some(odd)}",
+                    remedy=f"measures are {list_some(numbers, 30)}",
+                )
+            return list(self.sizes)
+        return [
+            name
+            for name in numbers
+            if name in SIZES
+            or (not (name in _NAMED or name.endswith("_percent")) and bool(table[name].min() > 0))
+        ]
 
     def _columns(self) -> list[str]:
         return [
@@ -280,7 +320,7 @@ class NerveMeasures(TransformerMixin, BaseEstimator):
             neither = ~one & ~bilateral
             for value in values.values():
                 value[neither] = mean[neither]
-        sized = np.array([name in SIZES for name in columns], dtype=bool)
+        sized = np.array([name in self.sizes_ for name in columns], dtype=bool)
         affected, other = (values[part][:, sized] for part in ("affected", "contralateral"))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = (other - affected) / other
