@@ -185,7 +185,7 @@ def test_wrong_arguments_exit_with_2(arguments, capsys):
     assert "usage: precisionpain" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["tn", "mtbi"])
+@pytest.mark.parametrize("kind", ["tn", "mtbi", "sciatica", "neuropathy", "crps"])
 def test_samples_are_stored_and_say_that_they_are_synthetic(kind, tmp_path, capsys):
     assert main(["sample", kind, str(tmp_path / "c"), "--n", "40", "--seed", "3"]) == 0
     assert "SYNTHETIC DATA" in capsys.readouterr().out

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_SAMPLES = ("sample_tn", "sample_mtbi")
+_KINDS = ("tn", "mtbi", "sciatica", "neuropathy", "crps")
+_SAMPLES = tuple(f"sample_{kind}" for kind in _KINDS)
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".gz")
 _MODELS = ("logistic", "random_forest", "xgboost")
 _WHAT = ("tables", "sidecars", "T1w", "T2w", "dwi", "bold")
 _COHORT = (
     "a stored cohort, a BIDS root, a folder with ds005713, a clinical table (.csv, .tsv, .xlsx, "
-    ".parquet), or sample_tn or sample_mtbi (made-up people)"
+    f".parquet), or made-up people: {', '.join(_SAMPLES)}"
 )
 
 
@@ -167,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_fetch)
 
     sample = commands.add_parser("sample", parents=[common], help="store a made-up cohort")
-    sample.add_argument("kind", choices=["tn", "mtbi"])
+    sample.add_argument("kind", choices=_KINDS)
     sample.add_argument("out", metavar="OUT", help="folder for the cohort")
     sample.add_argument("--n", type=int, metavar="N", help="people")
     sample.add_argument("--seed", type=int, default=0, help="default: %(default)s")

@@ -10,7 +10,18 @@ from scipy import stats
 
 from ..errors import FormatError
 
-__all__ = ["FEWEST", "beta_from", "category", "check_size", "gamma_from", "hide", "stream", "whole"]
+__all__ = [
+    "FEWEST",
+    "beta_from",
+    "category",
+    "check_range",
+    "check_size",
+    "gamma_from",
+    "hide",
+    "mix",
+    "stream",
+    "whole",
+]
 
 FEWEST = 8
 
@@ -166,3 +177,38 @@ def whole(values: np.ndarray, low: float, high: float) -> np.ndarray:
         Whole numbers, as floats.
     """
     return np.clip(np.rint(values), low, high)
+
+
+def mix(*parts: np.ndarray | tuple[float, np.ndarray]) -> np.ndarray:
+    """Add weighted standard normal scores, and noise so that the variance is 1.
+
+    Parameters
+    ----------
+    *parts : (float, numpy.ndarray), and numpy.ndarray last
+        Weight and scores of each part, and the scores of the noise.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
+    weighted = [part for part in parts if isinstance(part, tuple)]
+    rest = np.sqrt(1 - sum(weight**2 for weight, _ in weighted))
+    return sum(weight * score for weight, score in weighted) + rest * parts[-1]
+
+
+def check_range(**arguments: tuple[float, float, float]) -> None:
+    """Refuse arguments out of range.
+
+    Parameters
+    ----------
+    **arguments : (value, low, high)
+        By name.
+
+    Raises
+    ------
+    FormatError
+        Naming the argument.
+    """
+    for name, (value, low, high) in arguments.items():
+        if not low <= value <= high:
+            raise FormatError(f"{name} lies between {low:g} and {high:g}, found {value!r}")

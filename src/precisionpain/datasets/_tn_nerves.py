@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..trigeminal.morphometry import MEASURES
-from ._draw import beta_from, gamma_from, hide, stream
+from ._draw import beta_from, gamma_from, hide, mix, stream
 from ._tn_people import missing_by_site, severity_bounds
 
 __all__ = ["nerve_tables"]
@@ -133,11 +133,11 @@ def _measures(
     touched, displaced, indented = grade >= 1, grade >= 2, grade >= 3
 
     # Atrophy follows the axons, and where the nerve is thin there it is indented.
-    length = np.clip(_LENGTH[0] + _LENGTH[1] * _mix((0.7, shared), z[:, 0]), 5.0, 15.0)
-    size = _mix((0.3, (length - _LENGTH[0]) / _LENGTH[1]), (-0.35, axonal), z[:, 1])
+    length = np.clip(_LENGTH[0] + _LENGTH[1] * mix((0.7, shared), z[:, 0]), 5.0, 15.0)
+    size = mix((0.3, (length - _LENGTH[0]) / _LENGTH[1]), (-0.35, axonal), z[:, 1])
     volume = gamma_from(size, *_by_group(_VOLUME, group))
     mean_area = volume / length
-    ratio = beta_from(_mix((-0.75, severity), z[:, 2]), *_by_group(_RATIO, group))
+    ratio = beta_from(mix((-0.75, severity), z[:, 2]), *_by_group(_RATIO, group))
     centre, spread = _by_group(_CONTACT_POSITION, group)
     position = length * beta_from(z[:, 3], centre / _LENGTH[0], spread / _LENGTH[0])
     elsewhere = length * (0.15 + 0.7 * u[:, 0])
@@ -159,7 +159,7 @@ def _measures(
             "mean_area_mm2": mean_area,
             "min_area_mm2": ratio * mean_area,
             "min_area_position_mm": np.clip(min_position, 0.1, length - 0.1),
-            "flattening": beta_from(_mix((0.5, severity), z[:, 8]), 0.30, 0.10),
+            "flattening": beta_from(mix((0.5, severity), z[:, 8]), 0.30, 0.10),
             "angle_deg": np.clip(_angle(group, severity, z[:, 9]), 5.0, 90.0),
             "gap_mm": np.where(touched, touching, apart),
             "contact_area_mm2": np.where(touched, patch, 0.0),
@@ -187,16 +187,9 @@ def _measures(
     return _graded(table)
 
 
-def _mix(*parts: np.ndarray | tuple[float, np.ndarray]) -> np.ndarray:
-    """Add weighted standard normal scores, and noise (the last) so that the variance is 1."""
-    weighted = [part for part in parts if isinstance(part, tuple)]
-    rest = np.sqrt(1 - sum(weight**2 for weight, _ in weighted))
-    return sum(weight * score for weight, score in weighted) + rest * parts[-1]
-
-
 def _angle(group: np.ndarray, severity: np.ndarray, noise: np.ndarray) -> np.ndarray:
     mean, sd = _by_group(_ANGLE, group)
-    return mean + sd * _mix((-0.2, severity), noise)
+    return mean + sd * mix((-0.2, severity), noise)
 
 
 def _graded(table: pd.DataFrame) -> pd.DataFrame:
@@ -244,9 +237,9 @@ def _decompressed(
 
 def _diffusion(rng: np.random.Generator, group: np.ndarray, axonal: np.ndarray) -> pd.DataFrame:
     z = rng.standard_normal((len(group), 2))
-    anisotropy = _mix((-0.8, axonal), z[:, 0])
+    anisotropy = mix((-0.8, axonal), z[:, 0])
     fa = beta_from(anisotropy, *_by_group(_FA, group))
-    md = gamma_from(_mix((-0.4, anisotropy), z[:, 1]), *_by_group(_MD, group))
+    md = gamma_from(mix((-0.4, anisotropy), z[:, 1]), *_by_group(_MD, group))
     return _axisymmetric(fa, md)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "BRANCHES",
     "CAUSES",
     "RESPONSE_WEIGHTS",
+    "SHIFT",
     "causes",
     "draw_clinic",
     "draw_outcomes",
@@ -30,7 +31,7 @@ CAUSES = {
     "autoimmune_like": 0.10,
     "stress": 0.15,
 }
-_SHIFT = 2.0  # of the leading cause, in SD of the others
+SHIFT = 2.0  # of the leading cause, in SD of the others
 
 BNI_LEVELS = {"I": 1, "II": 2, "IIIa": 3, "IIIb": 4, "IV": 5, "V": 6}
 # Log odds of "this level or better", relative to level II.
@@ -83,7 +84,7 @@ def severity_bounds(affected: np.ndarray) -> np.ndarray:
 
 
 def causes(
-    n: int, random_state: int, *, subtypes: bool
+    n: int, random_state: int, *, subtypes: bool, shift: float = SHIFT
 ) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Draw the hidden causes of n patients.
 
@@ -96,6 +97,8 @@ def causes(
     subtypes : bool
         Whether each patient has a leading cause. Without, the causes have the same means and
         SDs but no clusters.
+    shift : float, default 2.0
+        Of the leading cause, in SD of the others.
 
     Returns
     -------
@@ -111,13 +114,13 @@ def causes(
     leading = category(rng, CAUSES, n)
     noise = rng.standard_normal((n, len(CAUSES)))
     if subtypes:
-        levels = noise + _SHIFT * (leading[:, None] == np.array(list(CAUSES), dtype=object))
-        below = shares * stats.norm.cdf(levels - _SHIFT) + (1 - shares) * stats.norm.cdf(levels)
+        levels = noise + shift * (leading[:, None] == np.array(list(CAUSES), dtype=object))
+        below = shares * stats.norm.cdf(levels - shift) + (1 - shares) * stats.norm.cdf(levels)
         scores = stats.norm.ppf(below)
     else:
         leading = np.full(n, None, dtype=object)
         scores = noise
-        levels = _SHIFT * shares + scores * np.sqrt(1 + _SHIFT**2 * shares * (1 - shares))
+        levels = shift * shares + scores * np.sqrt(1 + shift**2 * shares * (1 - shares))
     names = list(CAUSES)
     return pd.DataFrame(levels, columns=names), pd.DataFrame(scores, columns=names), leading
 
