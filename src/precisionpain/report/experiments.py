@@ -9,8 +9,9 @@ import pandas as pd
 
 from ..stats import format_p
 from ._output import versions
+from ._page import render
 from ._words import signed
-from .html import _TEMPLATES, _table
+from .html import _table
 
 if TYPE_CHECKING:
     from ..mtbi.experiments import Experiments
@@ -46,22 +47,12 @@ def render_experiments(result: Experiments) -> str:
     >>> "Synthetic data" in pp.report.render_experiments(found)
     True
     """
-    import jinja2
-    from markupsafe import Markup
-
     from .. import __version__
     from ..mtbi._experiments.result import TITLES
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     cohort, frame = result.cohort, result.frame()
-    return environment.get_template("experiments.html.j2").render(
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return render(
+        "experiments.html.j2",
         title=f"{result.settings['outcome']} in {cohort.name}",
         synthetic=cohort.synthetic,
         optimistic="paper_optimistic" in set(frame["row"]),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +10,7 @@ import pandas as pd
 
 from ..cohort.display import describe
 from ._figures import draw, forest_table, png
+from ._page import picture, redactor, render
 from ._words import DEFINITIONS, beats_chance, interval, methods, p_text, signed
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 _TALL = 24  # rows; longer tables scroll in a box
-_TEMPLATES = Path(__file__).parent / "templates"
 _METRICS = {
     "auc": "AUC",
     "auc_bootstrap": "AUC (bootstrap)",
@@ -54,31 +51,20 @@ def render_report(study: Study, pictures: Mapping[str, tuple[bytes, str]] | None
         A whole HTML page with styles and pictures inside. Subject ids that stand in the
         cleaning log are replaced.
     """
-    import jinja2
-
     if pictures is None:
         pictures = {name: (png(figure), alt) for name, (figure, alt) in draw(study).items()}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    from markupsafe import Markup
-
     from ._output import versions
 
     clean = _redactor(study)
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         study=study,
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         title=f"{study.outcome} in {study.cohort.name}",
         headline=[clean(sentence) for sentence in study.headline],
         tiles=_tiles(study),
         facts=_facts(study),
         description=study.cohort.outcomes[study.outcome].description,
-        pictures={name: _picture(*found) for name, found in pictures.items()},
+        pictures={name: picture(*found) for name, found in pictures.items()},
         tables={name: _cleaned(t, clean) for name, t in _tables(study).items()},
         table_notes=study.table_one.notes,
         models=[(name, study.results[name].name) for name in study.shap],
@@ -91,31 +77,13 @@ def render_report(study: Study, pictures: Mapping[str, tuple[bytes, str]] | None
 
 def _redactor(study: Study) -> Callable[[str], str]:
     """Return a function that takes subject ids out of a text."""
-    ids = sorted(map(str, study.cohort.subject_ids), key=len, reverse=True)
-    # A short number is as likely a count; only as a quoted value is it an id.
-    short = [re.escape(i) for i in ids if i.isdigit() and len(i) < 4]
-    long = [re.escape(i) for i in ids if not (i.isdigit() and len(i) < 4)]
-    parts = [rf"(?<![\w-])(?:{'|'.join(long)})(?![\w])"] if long else []
-    parts += [rf"(?<=['\"])(?:{'|'.join(short)})(?=['\"])"] if short else []
-    pattern = re.compile("|".join(parts)) if parts else None
-    return lambda text: text if pattern is None else pattern.sub("[person]", text)
+    return redactor(study.cohort.subject_ids)
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
     """Return the lines that the cohort shows of itself; its flow is drawn below."""
     pairs = [line.strip().split(maxsplit=1) for line in describe(study.cohort).splitlines()[1:]]
     return [(pair[0], pair[-1]) for pair in pairs if pair[0] != "flow"]
-
-
-def _picture(image: bytes, alt: str) -> dict[str, Any]:
-    # Width and height stand in the PNG header; shown at 96 dots per inch for 150 drawn.
-    width, height = (int.from_bytes(image[a : a + 4], "big") for a in (16, 20))
-    return {
-        "src": f"data:image/png;base64,{base64.b64encode(image).decode()}",
-        "alt": alt,
-        "width": round(width * 0.64),
-        "height": round(height * 0.64),
-    }
 
 
 def _tiles(study: Study) -> list[tuple[str, str, str]]:

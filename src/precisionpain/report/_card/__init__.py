@@ -1,0 +1,1 @@
+"""Parts of the model card: what is known of data, model and results, in words and pictures."""

@@ -1,0 +1,1 @@
+"""Parts of the report of one person: clinic, nerves, proteins, prediction, pictures."""
