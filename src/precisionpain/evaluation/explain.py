@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from ..errors import FormatError, MissingModalityError
 from .result import CVResult
@@ -46,7 +47,7 @@ class Explanation:
             the sign of the rank correlation between the feature and its SHAP value (0
             where one of them is constant).
         """
-        direction = [_direction(self.values[name], self.data[name]) for name in self.values]
+        direction = [feature_direction(self.values[name], self.data[name]) for name in self.values]
         frame = pd.DataFrame(
             {"mean_abs": self.values.abs().mean(), "direction": direction},
             index=pd.Index(self.values.columns, name="feature"),
@@ -54,7 +55,19 @@ class Explanation:
         return frame.sort_values("mean_abs", ascending=False, kind="stable")
 
 
-def _direction(values: pd.Series, data: pd.Series) -> float:
+def feature_direction(values: pd.Series, data: pd.Series) -> float:
+    """Return the sign of the rank correlation of a feature with its SHAP values.
+
+    Parameters
+    ----------
+    values, data : pandas.Series
+        SHAP values and the feature.
+
+    Returns
+    -------
+    float
+        1, −1, or 0 where one of them is constant.
+    """
     known = data.notna()
     if values[known].nunique() < 2 or data[known].nunique() < 2:
         return 0.0
@@ -70,7 +83,8 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
         Made with ``keep_models=True`` of a pipeline that begins with a transformer of the
         Cohort, such as `clinical_model`.
     max_background : int, default 100
-        Training people that stand for "the feature is unknown" (linear and other models).
+        Training people that stand for "the feature is unknown", in models that are neither
+        linear (there it is the training mean) nor trees.
 
     Returns
     -------
@@ -111,7 +125,7 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
             )
         features = model[0].transform(visible[test])
         names = [str(name) for name in model[0].get_feature_names_out()]
-        values, base, unit = _explain(
+        values, base, unit = attribute(
             model[-1],
             np.asarray(model[:-1].transform(visible[train])),
             np.asarray(model[1:-1].transform(features) if len(model) > 2 else features),
@@ -125,25 +139,64 @@ def shap_values(result: CVResult, *, max_background: int = 100) -> Explanation:
     return Explanation(pd.concat(parts).fillna(0.0), pd.concat(data), np.concatenate(bases), unit)
 
 
-def _explain(
-    model: Any, train: np.ndarray, test: np.ndarray, max_background: int
+def attribute(
+    model: Any, train: np.ndarray, test: np.ndarray, max_background: int = 100
 ) -> tuple[np.ndarray, Any, str]:
+    """Explain a final estimator by its exact values, TreeSHAP or permutation.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted classifier of two classes that takes arrays.
+    train : numpy.ndarray of shape (n_train, p)
+        What stands for "the feature is unknown": its mean for linear models, some of its rows
+        for others; trees keep that themselves.
+    test : numpy.ndarray of shape (n, p)
+        What to explain.
+    max_background : int, default 100
+        Rows of `train` for models that are neither linear nor trees.
+
+    Returns
+    -------
+    values : numpy.ndarray of shape (n, p)
+    base : float or numpy.ndarray of shape (n,)
+    unit : {"log odds", "probability"}
+    """
+    predict = _as_fitted(model.predict_proba, model)
+    if hasattr(model, "coef_") and hasattr(model, "decision_function"):
+        slope, mean = np.ravel(model.coef_), train.mean(axis=0)
+        level = float(np.ravel(model.intercept_)[0])
+        # The distance to the plane of a support vector machine is no log odds.
+        if np.allclose(predict(test), expit(test @ slope + level), atol=1e-9):
+            return (test - mean) * slope, level + mean @ slope, "log odds"
     with warnings.catch_warnings():
         # Importing shap warns of progress bars and colour maps that nobody asked for.
         warnings.simplefilter("ignore")
         import shap
 
-    background = train[:: max(1, len(train) // max_background)][:max_background]
-    if hasattr(model, "coef_"):
-        explainer = shap.LinearExplainer(model, background)
-        return explainer.shap_values(test), explainer.expected_value, "log odds"
-    if type(model).__module__.startswith("xgboost") or hasattr(model, "estimators_"):
+    if _is_tree(model):
         explainer = shap.TreeExplainer(model)
         values = np.asarray(explainer.shap_values(test))
         base = np.asarray(explainer.expected_value)
         if values.ndim == 3:  # one block per class
             return values[:, :, 1], base[1], "probability"
         return values, base, "log odds"
-    explainer = shap.PermutationExplainer(lambda x: model.predict_proba(x)[:, 1], background)
-    explanation = explainer(test)
+    background = train[:: max(1, len(train) // max_background)][:max_background]
+    explainer = shap.PermutationExplainer(predict, background, seed=0)
+    explanation = explainer(test, silent=True)
     return explanation.values, explanation.base_values, "probability"
+
+
+def _as_fitted(predict: Any, model: Any) -> Any:
+    """Return a function of arrays that hands the model the column names it was fitted with."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return lambda x: np.asarray(predict(x))[:, 1]
+    return lambda x: np.asarray(predict(pd.DataFrame(x, columns=names)))[:, 1]
+
+
+def _is_tree(model: Any) -> bool:
+    home = type(model).__module__
+    grown = ("sklearn.tree", "sklearn.ensemble._forest", "sklearn.ensemble._gb",
+             "sklearn.ensemble._hist_gradient_boosting", "xgboost", "lightgbm")  # fmt: skip
+    return home.startswith(grown)

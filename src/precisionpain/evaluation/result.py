@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +34,7 @@ from ._pooling import (
     at_threshold,
     brier,
     corrected_over_folds,
+    hash_folds,
     mean_over_repeats,
     observed_expected,
     scaled_brier,
@@ -42,6 +42,9 @@ from ._pooling import (
 from .comparison import Comparison
 from .permutation import PermutationTest, permutation_test
 from .splits import LeaveSiteOut, Split
+
+if TYPE_CHECKING:
+    from .fairness import FairnessTable
 
 __all__ = ["CVResult"]
 
@@ -336,15 +339,7 @@ class CVResult:
     @cached_property
     def fold_key(self) -> str:
         """A hash of the people, their outcomes and the folds: equal only for equal folds."""
-        digest = hashlib.blake2b(digest_size=12)
-        digest.update(repr(list(self.cohort.index)).encode())
-        digest.update(self.y.astype(np.int8).tobytes())
-        for train, test in self.splits:
-            digest.update(np.sort(train).astype(np.int64).tobytes())
-            digest.update(b"|")
-            digest.update(test.astype(np.int64).tobytes())
-            digest.update(b";")
-        return digest.hexdigest()
+        return hash_folds(self.cohort.index, self.y.astype(np.int8).tobytes(), self.splits)
 
     def compare(self, other: CVResult) -> Comparison:
         """Compare with another model on the same people and folds.
@@ -397,6 +392,24 @@ class CVResult:
             raise MissingModalityError("this result has no baseline to compare with")
         return self.compare(self.baseline)
 
+    def subgroups(self, by: Sequence[str] | None = None, **options: Any) -> FairnessTable:
+        """Tell for whom the model holds; see `precisionpain.evaluation.subgroups`.
+
+        Parameters
+        ----------
+        by : sequence of str, optional
+            Columns of `subjects` to make groups of.
+        **options
+            Of that function.
+
+        Returns
+        -------
+        FairnessTable
+        """
+        from .fairness import subgroups
+
+        return subgroups(self, by, **options)
+
     # --- verdicts --------------------------------------------------------------------
 
     @cached_property
@@ -433,6 +446,15 @@ class CVResult:
             )
         )
         rows.append(self._too_good())
+        few = self.cohort.n_subjects < 100
+        rows.append(
+            (
+                "plausible for so few people",
+                not (few and a.auc >= 0.9),
+                f"AUC {a.auc:.2f} in {self.cohort.n_subjects} people"
+                + ("; ask where the features came from" if few and a.auc >= 0.9 else ""),
+            )
+        )
         one_class = int(self._frame["auc"].isna().sum())
         if one_class:
             rows.append(("every fold has both outcomes", False, f"{one_class} folds have one"))

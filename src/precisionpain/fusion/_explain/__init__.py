@@ -1,0 +1,1 @@
+"""What lies behind an explanation of a fusion."""
