@@ -33,6 +33,12 @@ from ._plot_style import (
     styled,
     swarm,
 )
+from ._survival_plots import (
+    cumulative_incidence,
+    kaplan_meier,
+    survival_calibration,
+    time_auc,
+)
 from .errors import FormatError
 from .stats import calibration_curve, delong, local_linear, permutation_p
 
@@ -44,13 +50,17 @@ __all__ = [
     "auc_forest",
     "availability",
     "calibration",
+    "cumulative_incidence",
     "decision_curve",
     "flow",
     "fold_auc",
+    "kaplan_meier",
     "mark_synthetic",
     "permutation",
     "roc",
     "shap_summary",
+    "survival_calibration",
+    "time_auc",
 ]
 
 
@@ -267,7 +277,7 @@ def auc_forest(
     ----------
     table : pandas.DataFrame
         Columns ``name``, ``auc``, ``ci_low``, ``ci_high`` and optionally ``kind`` ("model",
-        "other people" or "canary"; the last two are drawn hollow and grey).
+        "other people" or "canary", the last two drawn hollow and grey, or "summary", a diamond).
     published : (str, float), optional
         Name and AUC of a published reference, drawn as a line.
     ax : matplotlib.axes.Axes, optional
@@ -286,12 +296,16 @@ def auc_forest(
     n = len(table)
     ax = styled(ax, (7.4, 1.2 + 0.42 * n), "AUC (95% CI)")
     kinds = table["kind"] if "kind" in table else pd.Series("model", index=table.index)
-    styles = {"other people": (PALETTE[0], "white"), "canary": (MUTED, "white")}
+    styles = {
+        "other people": (PALETTE[0], "white"), "canary": (MUTED, "white"),
+        "summary": (PALETTE[1], PALETTE[1]),
+    }  # fmt: skip
     for row, (record, kind) in enumerate(zip(table.to_dict("records"), kinds, strict=True)):
         edge, face = styles.get(str(kind), (PALETTE[0], PALETTE[0]))
         low, value, high = record["ci_low"], record["auc"], record["ci_high"]
         ax.plot([low, high], [row, row], color=edge, lw=1.8, zorder=2)
-        ax.plot([value], [row], marker="s", ms=7, color=edge, mfc=face, zorder=3)
+        marker = "D" if kind == "summary" else "s"
+        ax.plot([value], [row], marker=marker, ms=7, color=edge, mfc=face, zorder=3)
         beside(ax, f"{value:.2f} ({low:.2f} to {high:.2f})", row)
     ax.axvline(0.5, color=MUTED, lw=1, ls=DASHED)
     if published is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,6 +25,19 @@ class PooledAUC:
     def __call__(self, labels: np.ndarray) -> float:
         table = as_table(len(labels), *self.rerun(labels))
         return mean_over_repeats(auc, labels, table)
+
+
+def hash_folds(people: pd.Index, outcomes: bytes, splits: Sequence[Split]) -> str:
+    """Hash people, outcomes and folds."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(repr(list(people)).encode())
+    digest.update(outcomes)
+    for train, test in splits:
+        digest.update(np.sort(train).astype(np.int64).tobytes())
+        digest.update(b"|")
+        digest.update(test.astype(np.int64).tobytes())
+        digest.update(b";")
+    return digest.hexdigest()
 
 
 def as_table(n: int, splits: Sequence[Split], predicted: Sequence[np.ndarray]) -> np.ndarray:

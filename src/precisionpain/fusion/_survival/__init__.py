@@ -1,0 +1,1 @@
+"""What the models of time to an event are made of."""
