@@ -1,0 +1,1 @@
+"""Networks that join blocks: what they share, and each network beside its estimator."""
