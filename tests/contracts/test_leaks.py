@@ -18,12 +18,22 @@ from precisionpain.evaluation import (
     cross_validate,
     nested,
 )
-from precisionpain.fusion import EarlyFusion, FeatureBlock, LateFusion
+from precisionpain.fusion import (
+    AttentionFusion,
+    EarlyFusion,
+    FeatureBlock,
+    GraphFusion,
+    Harmonized,
+    LateFusion,
+    VAEFusion,
+    block_model,
+)
 
 BLOCKS = {
     "numbers": ClinicalFeatures(["x0", "x1", "x2"]),
     "mixed": FeatureBlock(ClinicalFeatures(["x3", "group"]), reduce="stability"),
 }
+SHORT = {"n_epochs": 5, "n_members": 2, "width": 4}
 MODELS = {
     "logistic": lambda: clinical_model("logistic"),
     "random_forest": lambda: clinical_model("random_forest", n_estimators=25),
@@ -31,6 +41,12 @@ MODELS = {
     "nested": lambda: nested(clinical_model("logistic"), {"model__C": [0.01, 1.0]}),
     "late_fusion": lambda: LateFusion(BLOCKS, n_folds=3, n_repeats=1),
     "early_fusion": lambda: EarlyFusion(BLOCKS),
+    "harmonized": lambda: block_model(
+        Harmonized(ClinicalFeatures(["x0", "x1", "x2"]), batch="group", covariates="x3")
+    ),
+    "attention_fusion": lambda: AttentionFusion(BLOCKS, **SHORT),
+    "vae_fusion": lambda: VAEFusion(BLOCKS, **SHORT),
+    "graph_fusion": lambda: GraphFusion(BLOCKS, **SHORT),
 }
 
 
@@ -75,12 +91,20 @@ def test_a_block_learns_nothing_from_the_test_fold(reduce):
     pd.testing.assert_frame_equal(p.transform(one[test]), q.transform(one[test]))
     assert p.columns_ == q.columns_
     models = {"a": "clinical", "t": FeatureBlock("t", reduce=reduce)}
-    for fusion in (LateFusion(models, n_folds=3, n_repeats=1, min_people=15), EarlyFusion(models)):
+    for fusion in (
+        LateFusion(models, n_folds=3, n_repeats=1, min_people=15),
+        EarlyFusion(models),
+        AttentionFusion(models, **SHORT),
+        VAEFusion(models, **SHORT),
+        GraphFusion(models, **SHORT),
+    ):
         fits = [clone(fusion).fit(c[train], y[train]).predict_proba(c[train]) for c in (one, two)]
         np.testing.assert_array_equal(*fits)
 
 
-@pytest.mark.parametrize("name", ["logistic", "xgboost", "late_fusion", "early_fusion"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "xgboost", "late_fusion", "early_fusion", "harmonized"]
+)
 def test_permuted_labels_give_chance(name):
     cohort, y = noise_cohort(120, 5, 2)
     n = 6 if name == "late_fusion" else 20  # it cross-validates inside
@@ -125,11 +149,13 @@ class Pretrained(TransformerMixin, BaseEstimator):
         return np.isin(people, list(self.known))
 
 
-@pytest.mark.parametrize("fusion", [LateFusion, EarlyFusion])
+@pytest.mark.parametrize(
+    "fusion", [LateFusion, EarlyFusion, AttentionFusion, VAEFusion, GraphFusion]
+)
 def test_weights_that_know_the_people_are_refused_inside_of_blocks(fusion):
     cohort, y = noise_cohort(40, 4, 0)
     known = ("s0001", "s0005", "elsewhere")
-    options = {"n_folds": 2, "n_repeats": 1} if fusion is LateFusion else {}
+    options = {LateFusion: {"n_folds": 2, "n_repeats": 1}, EarlyFusion: {}}.get(fusion, SHORT)
     for block in (Pretrained(known), FeatureBlock(Pretrained(known))):
         model = fusion({"clinic": "clinical", "net": block}, **options)
         with pytest.raises(LeakageError, match="2 of the 40 people were in the training data"):

@@ -1,5 +1,11 @@
+from .checklists import checklist as checklist
 from .checks import check_cohort as check_cohort
 from .experiments import render_experiments as render_experiments
 from .html import render_report as render_report
+from .model_card import ModelCard as ModelCard
+from .model_card import model_card as model_card
+from .model_card import read_model_card as read_model_card
+from .patient_report import PatientReport as PatientReport
+from .patient_report import patient_report as patient_report
 from .study import Study as Study
 from .study import run_study as run_study

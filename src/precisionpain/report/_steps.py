@@ -15,11 +15,12 @@ from ..errors import FormatError, MissingModalityError, list_some
 from ..evaluation import (
     ClinicalFeatures,
     CVResult,
-    LeaveSiteOut,
     SubjectKFold,
     clinical_model,
     cross_validate,
+    leave_site_out,
 )
+from ..evaluation.sites import sites_with_both
 from ..stats import SampleSizeVerdict, sample_size_verdict
 
 LABELS = {
@@ -197,18 +198,15 @@ def on_other_sites(
     if site not in cohort.subjects:
         notes.append(f"No test on other sites: the cohort has no column {site!r}.")
         return {}
-    sites = cohort.subjects[site]
-    both = int((y.groupby(sites).nunique() == 2).sum())
+    both = sites_with_both(y, cohort.subjects[site])
     if both < 2:
         notes.append(f"No test on other sites: {both} with both outcomes, two are needed.")
         return {}
-    known = cohort.require(site)
     return {
-        name: cross_validate(
+        name: leave_site_out(
             clinical_model(name, exclude=exclude, random_state=options["random_state"]),  # type: ignore[arg-type]
-            known, outcome, LeaveSiteOut(site), name=f"{LABELS[name]}, new site", baseline=None,
-            **options,
-        )
+            cohort, outcome, site, name=f"{LABELS[name]}, new site", baseline=None, **options,
+        ).cv
         for name in names
     }  # fmt: skip
 

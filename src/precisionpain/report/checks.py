@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..cohort import Cohort
+from ..cohort import Cohort, Outcome
 from ..errors import list_some
+from ._leaks import seen_by_a_model, signs
+from ._people import look_alikes, spelled_alike
 
 __all__ = ["check_cohort"]
 
@@ -16,16 +18,31 @@ Row = tuple[str, str, str, int, str]
 
 
 def check_cohort(
-    cohort: Cohort, *, site: str = "site", much_missing: float = 0.3, rare: int = 5
+    cohort: Cohort,
+    outcome: str | Outcome | pd.Series | Sequence[float] | np.ndarray | None = None,
+    *,
+    site: str = "site",
+    much_missing: float = 0.3,
+    rare: int = 5,
 ) -> pd.DataFrame:
     """Look a cohort through before modelling it.
 
-    Duplicate people or visits are not looked for: a `Cohort` can't hold any.
+    Duplicate ids or visits are not looked for: a `Cohort` can't hold any. One person under two
+    ids is: spelt otherwise, with the same values, or with the same scan.
+
+    With an `outcome`, signs of leaks are looked for in all that a model may see: a single column
+    that tells the outcome (AUC of 0.95 or more), data that only one class has, sites, plates,
+    scanners or headers of files that differ between the classes, and ids, rows or dates that are
+    sorted by them. Each of these four holds its false alarms to 1% (Holm), whatever the number of
+    columns. They ask for a look, as not every such sign is a leak. Assays of more than
+    50 million values, as of single cells, aren't looked at for values.
 
     Parameters
     ----------
     cohort : Cohort
         The people who are to be analysed.
+    outcome : str, Outcome, pandas.Series or array-like, optional
+        A binary outcome, as `precisionpain.evaluation.cross_validate` takes it.
     site : str, default "site"
         Column of ``subjects`` with the site, if there is one.
     much_missing : float, default 0.3
@@ -38,7 +55,13 @@ def check_cohort(
     pandas.DataFrame
         Columns ``check``, ``item`` (a column, visit, contrast or site; empty for the whole),
         ``state`` ("ok", "look" or "note"), ``n`` (people, columns or files concerned) and
-        ``finding``. Holds no subject id.
+        ``finding``. Holds no subject id; rows are positions in the cohort.
+
+    Raises
+    ------
+    FormatError
+        When the outcome isn't binary or has one class only, or is given for rows that
+        aren't people.
 
     Examples
     --------
@@ -51,7 +74,7 @@ def check_cohort(
     ['centre']
     """
     rows: list[Row] = []
-    for title, state, found in (
+    checks: list[tuple[str, str, Iterator[tuple[str, int, str]]]] = [
         ("missing values", "look", _missing(cohort, much_missing)),
         ("the same for everybody", "look", _constant(cohort)),
         ("rare levels", "look", _rare(cohort, rare)),
@@ -60,8 +83,14 @@ def check_cohort(
         ("visits without a place in time", "look", _undated(cohort)),
         ("images not on disk", "look", _absent_images(cohort)),
         ("sites", "look", _sites(cohort, site)),
+        ("ids spelt alike", "look", spelled_alike(cohort)),
+        ("one person under two ids", "look", look_alikes(cohort)),
         ("columns that can't predict", "note", _barred(cohort)),
-    ):
+    ]
+    if outcome is not None:
+        seen, y = seen_by_a_model(cohort, outcome)
+        checks += [(title, "look", found) for title, found in signs(seen, y, site)]
+    for title, state, found in checks:
         listed = [(title, item, state, n, text) for item, n, text in found]
         rows += listed or [(title, "", "ok", 0, "none")]
     return pd.DataFrame(rows, columns=["check", "item", "state", "n", "finding"])

@@ -259,7 +259,7 @@ def run_study(
     # The matrices are small: threads of the linear algebra would only wait for each other.
     with threadpool_limits(1), Clock(progress, steps) as clock:
         with clock("checks and Table 1"):
-            checks = check_cohort(analysed, site=site)
+            checks = check_cohort(analysed, outcome, site=site)
             table = analysed.table_one(outcome)
 
         # The baseline is needed by the others, whatever their order.
