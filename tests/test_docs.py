@@ -111,7 +111,7 @@ def test_cells_are_python(path):
 def test_pages_with_made_up_people_say_so(path):
     text = path.read_text(encoding="utf-8")
     code = "\n".join(found["code"] for found in _CELL.finditer(text))
-    if "sample_tn(" in code or "sample_mtbi(" in code:
+    if "datasets.sample_" in code:
         assert "synthetic" in text.lower()
 
 
