@@ -1,10 +1,10 @@
 """Who responds to decompression, in the real cohort: blocks, fusion, and the honest verdict.
 
-OpenNeuro ds005713 (CC0): 75 people with a decompression and its result at discharge. Blocks are the
-clinic, the neurovascular conflict on MRI, psychology and cognition (which a quarter of them lacks), and
-the quality measures of the scans. All models are judged in the same repeated folds, with all that
-learns inside of them; then each block is left out in turn. The two follow-ups: pain at the second
-one as a number, and as relief that lasts; the first has no outcome in the tables.
+OpenNeuro ds005713 (CC0): 75 people with a decompression and its result at discharge. Blocks are
+the clinic, the neurovascular conflict on MRI, psychology and cognition (which a quarter of the
+people lacks), and the quality measures of the scans. All models are judged in the same repeated
+folds, with all that learns inside of them; then each block is left out in turn. The two follow-ups:
+pain at the second one as a number, and as lasting relief; of the first the tables hold no outcome.
 
     python benchmarks/science/real_mvd_response.py --data FOLDER [--repeats 10] [--permutations 200]
 

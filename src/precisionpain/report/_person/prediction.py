@@ -167,7 +167,7 @@ def lacking(model: Any, view: Cohort, subject_id: str, p: float | None) -> list[
 
 def left_out(model: Any, cohort: Cohort, subject_id: str) -> list[dict[str, Any]]:
     """Return what the model would say without each block that the person has."""
-    if model is None or isinstance(model, CVResult) or not hasattr(fusion, "without_block"):
+    if model is None or isinstance(model, CVResult) or not hasattr(model, "predict_proba"):
         return []
     one = cohort[np.flatnonzero(cohort.subject_ids == subject_id)]
     try:
