@@ -14,7 +14,8 @@ from sklearn.base import clone
 
 from ..cohort import Cohort, Outcome
 from ..errors import AlignmentError, ComparisonError, FormatError, PrecisionPainError
-from ..stats import CorrectedT, bootstrap_interval, corrected_t
+from ..stats import CorrectedT, bootstrap_interval
+from ._pooling import corrected_over_folds, hash_folds
 from .clinical import ClinicalFeatures, same_model
 from .crossval import _Folds, _model_name, _refuse_known, _splits, _without_sources, outcome_values
 from .splits import Split
@@ -307,23 +308,18 @@ class NumberResult:
         ComparisonError
             When people, outcomes or folds differ.
         """
-        same = len(self.splits) == len(other.splits) and all(
-            np.array_equal(a, b) and np.array_equal(np.sort(c), np.sort(d))
-            for (c, a), (d, b) in zip(self.splits, other.splits, strict=True)
+        mine, theirs = (
+            hash_folds(each.cohort.index, each.y.tobytes(), each.splits) for each in (self, other)
         )
-        if not (same and self.cohort.index.equals(other.cohort.index)) or not np.array_equal(
-            self.y, other.y
-        ):
+        if mine != theirs:
             raise ComparisonError(
                 f"{self.name} and {other.name} have other people, outcomes or folds",
                 remedy="give the first result as cv=... of the second",
             )
-        mine, theirs = self.frame(), other.frame()
-        return corrected_t(
-            (mine["rmse"] ** 2 - theirs["rmse"] ** 2).to_numpy(),
-            n_train=float(mine["n_train"].mean()), n_test=float(mine["n_test"].mean()),
-            confidence=self.confidence,
-        )  # fmt: skip
+        frame = self.frame()
+        return corrected_over_folds(
+            frame, frame["rmse"] ** 2 - other.frame()["rmse"] ** 2, self.confidence
+        )
 
     def __repr__(self) -> str:
         title = f"{self.name}: {self.outcome} in {self.cohort.name}"

@@ -7,10 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from scipy import special
-from sklearn.base import ClassifierMixin
 
 from ..cohort import Cohort
+from ._classes import LogOddsClassifier
 from ._laplace import fit_block_ridge
 from ._linear import LinearFusion
 from ._targets import check_blocks, check_cohort, two_classes
@@ -44,7 +43,7 @@ def early_fusion(blocks: Mapping[str, Any], **options: Any) -> EarlyFusion:
     return EarlyFusion(blocks, **options)
 
 
-class EarlyFusion(ClassifierMixin, LinearFusion):
+class EarlyFusion(LogOddsClassifier, LinearFusion):
     """A logistic ridge on all blocks, whose penalties the training people choose.
 
     How much the coefficients of a block may differ from 0 is a variance of its own, found by
@@ -143,29 +142,13 @@ class EarlyFusion(ClassifierMixin, LinearFusion):
         self._learn(X, target, fit_block_ridge)
         return self
 
-    def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class, averaged over what is open.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them. Who has none of the blocks gets about the prevalence.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2)
-            Columns as `classes_`.
-        """
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
     def decision_function(self, X: Cohort) -> np.ndarray:
         """Compute the log odds of the second class, averaged over what is open.
 
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them. Who has none of the blocks gets about the log odds of the prevalence.
 
         Returns
         -------
@@ -191,17 +174,3 @@ class EarlyFusion(ClassifierMixin, LinearFusion):
             ``variance``, from the coefficients and from the blocks that the person lacks.
         """
         return self._linear(X)
-
-    def predict(self, X: Cohort) -> np.ndarray:
-        """Tell the class: the second one from a probability of one half on.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,)
-        """
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]

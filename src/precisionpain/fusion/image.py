@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
 from ..errors import DataWarning, FormatError, MissingModalityError
+from ._classes import LogOddsClassifier
 from ._deep.ensemble import (
     calibrate,
     check_counts,
@@ -30,7 +31,7 @@ __all__ = ["ImageEncoder"]
 Crops = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
-class ImageEncoder(ClassifierMixin, TransformerMixin, BaseEstimator):
+class ImageEncoder(LogOddsClassifier, TransformerMixin, BaseEstimator):
     """A small 3-D network that reads the nerve region of a scan, trained with the outcome.
 
     Round each trigeminal nerve a box is cut out; a right nerve is mirrored, and the painful
@@ -222,43 +223,13 @@ class ImageEncoder(ClassifierMixin, TransformerMixin, BaseEstimator):
         """
         return self._column(X, *self._evidence(X))
 
-    def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them. Who lacks the scan gets the `prevalence_`.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2)
-            Columns as `classes_`.
-        """
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Cohort) -> np.ndarray:
-        """Tell the class: the second one from a probability of one half on.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,)
-        """
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
-
     def decision_function(self, X: Cohort) -> np.ndarray:
         """Compute the log odds of the second class.
 
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them. Who lacks the scan gets the log odds of the `prevalence_`.
 
         Returns
         -------

@@ -9,12 +9,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from scipy import special
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort
 from ..errors import DataWarning, FormatError, MissingModalityError, list_some
 from ..evaluation import RepeatedSubjectKFold
+from ._classes import LogOddsClassifier
 from ._targets import check_blocks, check_cohort, saw_inside, two_classes
 from ._weights import fit_weights, log_losses
 from .models import as_model, fitted_where_known, has_block, log_odds_of
@@ -22,7 +23,7 @@ from .models import as_model, fitted_where_known, has_block, log_odds_of
 __all__ = ["LateFusion", "late_fusion"]
 
 
-class LateFusion(ClassifierMixin, BaseEstimator):
+class LateFusion(LogOddsClassifier, BaseEstimator):
     """Stacking of one model per block, in which everybody counts with the blocks that they have.
 
     Each block has a model of its own, trained on those who have the block. What it says of
@@ -164,44 +165,14 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         self.blocks_ = self._described(names, z, target, reasons)
         return self
 
-    def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them. Who has none of the blocks gets the `intercept_` alone, which
-            is close to the prevalence of the training people; see `information`.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2)
-            Columns as `classes_`.
-        """
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Cohort) -> np.ndarray:
-        """Tell the class: the second one from a probability of one half on.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,)
-        """
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
-
     def decision_function(self, X: Cohort) -> np.ndarray:
         """Compute the log odds of the second class.
 
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them. Who has none of the blocks gets the `intercept_` alone, which
+            is close to the prevalence of the training people; see `information`.
 
         Returns
         -------

@@ -9,12 +9,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from scipy import special, stats
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..cohort import Cohort, Outcome
 from ..errors import DataWarning, FormatError, MissingModalityError
 from ..evaluation import SubjectKFold
+from ._classes import LogOddsClassifier
 from ._conformal import class_thresholds, within
 from ._recalibrate import fit_line
 from ._targets import check_cohort, saw_inside, two_classes
@@ -26,7 +27,7 @@ __all__ = ["ResponseModel", "mvd_response_model"]
 _FAR = 1.5  # times the largest leverage of a training person
 
 
-class ResponseModel(ClassifierMixin, BaseEstimator):
+class ResponseModel(LogOddsClassifier, BaseEstimator):
     """Early fusion, recalibrated, with sets of answers and "not enough information".
 
     Probabilities are those of an `EarlyFusion`, recalibrated on people left out. For each person
@@ -164,29 +165,13 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
         self.largest_leverage_ = float(self.fusion_.leverage(X).max())
         return self
 
-    def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class, recalibrated.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them; everybody gets one, also those whom `assess` says nothing of.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2)
-            Columns as `classes_`.
-        """
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
     def decision_function(self, X: Cohort) -> np.ndarray:
         """Compute the recalibrated log odds of the second class.
 
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them; also those whom `assess` says nothing of.
 
         Returns
         -------
@@ -194,20 +179,6 @@ class ResponseModel(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "fusion_")
         return self.offset_ + self.slope_ * self.fusion_.decision_function(X)
-
-    def predict(self, X: Cohort) -> np.ndarray:
-        """Tell the class: the second one from a probability of one half on.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,)
-        """
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
 
     def predict_set(self, X: Cohort) -> pd.DataFrame:
         """Tell which classes can't be ruled out for each person.

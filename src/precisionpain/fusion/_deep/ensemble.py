@@ -12,12 +12,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import pandas as pd
 from scipy import optimize, special
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ...cohort import Cohort
 from ...errors import DataWarning, FormatError
 from ...evaluation import SubjectKFold
+from .._classes import LogOddsClassifier
 from .._targets import check_blocks, check_cohort, saw_inside, two_classes
 from .._weights import log_losses
 from .inputs import BlockSet, Inputs
@@ -44,7 +45,7 @@ class Member:
     base: float
 
 
-class DeepFusion(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class DeepFusion(LogOddsClassifier, BaseEstimator, metaclass=ABCMeta):
     """Base of the fusions by networks.
 
     A member is trained on each inner training part; what it says of those left out sets the
@@ -136,7 +137,8 @@ class DeepFusion(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : Cohort
-            People, n of them.
+            People, n of them. Who has none of the blocks gets the log odds of the
+            `prevalence_`; see `information`.
 
         Returns
         -------
@@ -149,37 +151,6 @@ class DeepFusion(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
                 z += self._evidence(member, member.blocks.transform(X, quiet=True))
         found = self.intercept_ + z / len(self.members_) / self.temperature_
         return np.where(has.any(axis=1), found, special.logit(self.prevalence_))
-
-    def predict_proba(self, X: Cohort) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them. Who has none of the blocks gets the `prevalence_`; see
-            `information`.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2)
-            Columns as `classes_`.
-        """
-        p = special.expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Cohort) -> np.ndarray:
-        """Tell the class: the second one from a probability of one half on.
-
-        Parameters
-        ----------
-        X : Cohort
-            People, n of them.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,)
-        """
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
 
     def information(self, X: Cohort) -> pd.DataFrame:
         """Tell who has which of the blocks that the model uses.
