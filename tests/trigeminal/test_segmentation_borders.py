@@ -10,7 +10,7 @@ from precisionpain.trigeminal._segmentation.borders import Border, fit_borders, 
 
 SHAPE = (32, 30, 28)
 CSF, NERVE = 1.0, 0.3
-SURE = {1: Border(network=0.3, intensity=0.03)}
+SURE = {(1,): Border(network=0.3, intensity=0.03)}
 
 
 def ball(radius=7.3, centre=(15.2, 14.6, 13.9), fine=5) -> np.ndarray:
@@ -45,7 +45,7 @@ def border_of(share):
 def test_without_noise_the_share_is_that_of_the_intensity():
     share = ball()
     probabilities = unsure(share)
-    settled = settle_borders(scan(share), probabilities, {1: Border(0.3, 0.001)})
+    settled = settle_borders(scan(share), probabilities, {(1,): Border(0.3, 0.001)})
     edge = border_of(share)
     before = np.abs(probabilities[1] - share)[edge]
     after = np.abs(settled[1] - share)[edge]
@@ -111,16 +111,16 @@ def held_out(noise, n=4):
 
 
 def test_both_errors_are_measured_on_held_out_scans():
-    fitted = fit_borders(held_out(0.02), 2)
-    assert list(fitted) == [1]
+    fitted = fit_borders(held_out(0.02), [(1,)])
+    assert list(fitted) == [(1,)]
     errors = []
     for _, probabilities, target in held_out(0.02):
         near = ndimage.maximum_filter(probabilities[1], 3) > 0.3
         near &= ndimage.maximum_filter(probabilities[0], 3) > 0.3
         errors.append((probabilities[1] - target[1])[near])
     expected = np.sqrt((np.concatenate(errors) ** 2).mean())
-    assert fitted[1].network == pytest.approx(expected, rel=0.05)
-    assert 0.03 <= fitted[1].intensity < 0.08
+    assert fitted[1,].network == pytest.approx(expected, rel=0.05)
+    assert 0.03 <= fitted[1,].intensity < 0.08
 
 
 def test_an_intensity_that_says_nothing_is_not_heeded():
@@ -131,5 +131,33 @@ def test_an_intensity_that_says_nothing_is_not_heeded():
             rng = np.random.default_rng(50 + i)
             yield ndimage.gaussian_filter(rng.standard_normal(SHAPE), 1), probabilities, target
 
-    assert fit_borders(textured(), 2) == {}
-    assert fit_borders(held_out(0.02, n=1), 2) == {}  # nothing to judge by
+    assert fit_borders(textured(), [(1,)]) == {}
+    assert fit_borders(held_out(0.02, n=1), [(1,)]) == {}  # nothing to judge by
+
+
+def test_classes_that_count_as_one_are_settled_as_one():
+    """Half of a ball is called this, half that: its border is where it was as one class."""
+    share = ball()
+    whole = unsure(share)
+    image = scan(share, 0.02)
+    side = (np.arange(SHAPE[0]) < SHAPE[0] // 2)[:, None, None]
+    parts = np.stack([whole[0], whole[1] * side, whole[1] * ~side])
+    as_one = settle_borders(image, parts, {(1, 2): SURE[1,]})
+    np.testing.assert_allclose(as_one.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        as_one[1:].sum(axis=0), settle_borders(image, whole, SURE)[1], atol=1e-6
+    )
+    # Each half stays where it was, up to the neighbours.
+    assert as_one[1][SHAPE[0] // 2 + 2 :].max() < 1e-6
+    assert as_one[2][: SHAPE[0] // 2 - 2].max() < 1e-6
+
+
+def test_errors_of_classes_that_count_as_one_are_those_of_their_union():
+    def halved():
+        side = (np.arange(SHAPE[0]) < SHAPE[0] // 2)[:, None, None]
+        for image, *both in held_out(0.02):
+            yield (image, *(np.stack([b[0], b[1] * side, b[1] * ~side]) for b in both))
+
+    fitted = fit_borders(halved(), [(1, 2)])
+    expected = fit_borders(held_out(0.02), [(1,)])[1,]
+    assert fitted[1, 2] == pytest.approx(expected, rel=1e-6)

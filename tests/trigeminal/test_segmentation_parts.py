@@ -20,6 +20,7 @@ from precisionpain.trigeminal._segmentation import sampling, simulation
 from precisionpain.trigeminal._segmentation.checks import describe, judge, known_ranges
 from precisionpain.trigeminal._segmentation.grids import Grid, normalise, resample, working_grid
 from precisionpain.trigeminal._segmentation.inference import (
+    best_class,
     fit_temperature,
     infer,
     logits_of,
@@ -27,13 +28,20 @@ from precisionpain.trigeminal._segmentation.inference import (
 from precisionpain.trigeminal._segmentation.losses import (
     LOSSES,
     _centreline,
+    _cross_entropy,
+    _thin,
     build_loss,
     soft_dice,
 )
 from precisionpain.trigeminal._segmentation.networks import NETWORKS, build_network, coarsest_size
 from precisionpain.trigeminal._segmentation.sampling import PatchSampler
 from precisionpain.trigeminal._segmentation.scans import LabelledScans
-from precisionpain.trigeminal._segmentation.settings import as_patch, as_spacing, as_structures
+from precisionpain.trigeminal._segmentation.settings import (
+    as_patch,
+    as_spacing,
+    as_structures,
+    as_units,
+)
 from precisionpain.trigeminal._segmentation.sides import keep_largest, left_of_midline
 
 from .small_scans import oblique, small_scan
@@ -247,6 +255,95 @@ def test_a_tube_in_two_has_a_worse_centre_line_than_a_thinner_one():
     )
     assert whole == pytest.approx(0, abs=1e-3)
     assert gap > thinner + 0.02
+
+
+def test_a_thin_tube_counts_for_more_than_its_volume():
+    """Half of a tube lost, of one with a ninth of the voxels of another."""
+
+    def lost(radius):
+        truth = np.zeros((1, 3, 32, 32, 32), dtype=np.float32)
+        truth[:, 1, :, :, :10] = 1
+        truth[:, 2, :, 16 - radius : 16 + radius, 20 - radius : 20 + radius] = 1
+        truth[:, 0] = 1 - truth[:, 1:].sum(1)
+        found = truth.copy()
+        found[:, 2, 16:] = 0
+        found[:, 0] = 1 - found[:, 1:].sum(1)
+        target, probability = (
+            torch.from_numpy(each).clamp(1e-4, 0.9998) for each in (truth, found)
+        )
+        return [float(_thin(probability, target)), float(_cross_entropy(probability.log(), target))]
+
+    (thin, thin_plain), (thick, thick_plain) = lost(1), lost(3)
+    assert thick_plain > 7 * thin_plain
+    assert thick < 4 * thin
+    assert thin > 3 * thin_plain
+
+
+def test_structures_that_count_as_one_have_a_dice_of_their_own():
+    """By hand: the union of two classes as another class."""
+    target, logits = shares(0), shares(1)
+    probability = logits.softmax(1)
+    united = [torch.cat([each, each[:, 2:4].sum(1, keepdim=True)], 1)
+              for each in (probability, target)]  # fmt: skip
+    value, parts = build_loss("dice", [(2, 3)])(logits, target)
+    torch.testing.assert_close(value, soft_dice(*united))
+    assert float(parts["dice"]) == pytest.approx(1 - float(value))
+
+
+def test_what_is_a_vessel_of_either_kind_is_not_called_background():
+    """Of ten voxels that look alike four are background, three artery and three vein."""
+    kinds = [0] * 4 + [1] * 3 + [2] * 3
+    target = nn.functional.one_hot(torch.tensor(kinds), 3).T.float()
+    # Beside them voxels that are told apart.
+    sure = torch.eye(3).repeat_interleave(5, 1)
+    whole = torch.cat([target, sure], 1).view(1, 3, 25, 1, 1)
+
+    def learned(as_one):
+        odds = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.Adam([odds], 0.05)
+        for _ in range(300):
+            logits = torch.cat([odds[:, None].expand(3, 10), 8 * sure], 1).view_as(whole)
+            optimizer.zero_grad()
+            build_loss("dice", as_one)(logits, whole)[0].backward()
+            optimizer.step()
+        return float(odds.detach().softmax(0)[0])
+
+    assert learned(()) > 0.9
+    assert learned([(1, 2)]) < 0.1
+
+
+@pytest.mark.parametrize("n_units", [3, 40])
+def test_the_best_class_is_that_of_the_likeliest_unit(n_units):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(n_units + 2, 0.5), (4, 5, 6)).transpose(3, 0, 1, 2)
+    units = [(1,), (2, 4), (3,), *((k,) for k in range(5, n_units + 2))]
+    found = best_class(p, units)
+    for where in np.ndindex(found.shape):
+        odds = {(0,): p[0][where]} | {u: sum(p[c][where] for c in u) for u in units}
+        unit = max(odds, key=odds.get)
+        assert found[where] == max(unit, key=lambda c: p[c][where])
+    np.testing.assert_array_equal(
+        best_class(p, [(k,) for k in range(1, n_units + 2)]), p.argmax(axis=0)
+    )
+
+
+def test_of_equals_the_structure_wins_over_the_background():
+    assert best_class(np.full((3, 1, 1, 1), 1 / 3), [(1,), (2,)]).item() == 2
+    assert best_class(np.array([0.5, 0.25, 0.25]).reshape(3, 1, 1, 1), [(1, 2)]).item() == 1
+
+
+@pytest.mark.parametrize(
+    "as_one",
+    [(("a",),), (("a", "x"),), (("a", "b"), ("b", "c")), ("a", "b"), "ab", 3, (("a", "a"),)],
+)
+def test_groups_that_cannot_be_are_refused(as_one):
+    with pytest.raises(FormatError, match=r"as_one.*groups of two or more of a, b, c"):
+        as_units("abc", as_one)
+
+
+def test_every_structure_is_in_one_unit():
+    assert as_units("abcd", ()) == [(1,), (2,), (3,), (4,)]
+    assert as_units("abcd", (("d", "b"),)) == [(1,), (2, 4), (3,)]
 
 
 @pytest.mark.parametrize("build", [build_loss, lambda name: build_network(name, 1, 2, 4)])
@@ -639,10 +736,10 @@ def test_two_channels_show_the_same_anatomy(monkeypatch):
     plain = {"snr": None, "bias": 0.0}
     monkeypatch.setattr(simulation, "draw_options", lambda _, kind: {"contrast": kind, **plain})
     monkeypatch.setattr(simulation, "_add_clutter", lambda *_: None)
-    packed, _ = scans._anatomies[0]
+    shares = scans._anatomies[0].shares()
     for seed in range(4):
         image, target = drawn(scans, 0, seed)
-        parts = [packed[..., Tissue.CSF] / 255.0, *target[1:4]]
+        parts = [shares[..., Tissue.CSF], *target[1:4]]
         ciss, tof = ([float((one * part).sum() / part.sum()) for part in parts] for one in image)
         # CSF is bright on CISS; what flows is bright on angiography.
         assert max(ciss[1:3]) < ciss[0]

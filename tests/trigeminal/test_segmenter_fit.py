@@ -23,6 +23,7 @@ from precisionpain.cohort import Cohort
 from precisionpain.errors import DataWarning, FormatError
 from precisionpain.trigeminal import SimulatedCisterns, TrigeminalSegmenter
 from precisionpain.trigeminal._segmentation import training_scans
+from precisionpain.trigeminal._segmentation.borders import Border
 from precisionpain.trigeminal._segmentation.training_scans import split_people
 
 from .small_scans import LABELS, data, oblique, same_weights, segmenter, small_scan, weights
@@ -256,7 +257,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(pairs, tmp_path, often, k
 @pytest.mark.parametrize(
     "change",
     [{"learning_rate": 1e-2}, {"labels": {"stem": 1, "blob": (3, 2)}}, {"augment": False},
-     {"validation": 0.5}, {"loss": "dice"}, {"spacing_mm": 0.9}, {"random_state": 1}],
+     {"validation": 0.5}, {"loss": "dice"}, {"spacing_mm": 0.9}, {"random_state": 1},
+     {"as_one": (("stem", "blob"),)}],
 )  # fmt: skip
 def test_a_checkpoint_of_other_settings_is_refused(pairs, tmp_path, change):
     settings = {"checkpoint": tmp_path, "validation": 0.25, "n_steps": 2}
@@ -505,12 +507,43 @@ def rewrite(folder, change) -> None:
         (lambda m: m["description"]["parameters"].update(patch="big"), "multiple of 16"),
         (lambda m: m["description"]["parameters"].update(flips=[7]), "axes from 0 to 2"),
         (lambda m: m["description"]["parameters"].update(evil=1), "not complete.*evil"),
+        (lambda m: m["description"]["parameters"].update(as_one=[["x", "y"]]), "groups of two"),
+        (lambda m: m["description"]["parameters"].update(as_one=3), "not complete"),
+        (lambda m: m["description"].update(borders={"1+2": [0.1, 0.1]}), "borders of structures"),
+        (lambda m: m["description"].update(borders={"7": [0.1, 0.1]}), "borders of structures"),
+        (lambda m: m["description"].update(borders={"a": [0.1, 0.1]}), "not complete"),
     ],
 )
 def test_a_description_that_is_not_of_this_library_is_refused(saved, change, text):
     rewrite(saved, change)
     with pytest.raises(FormatError, match=text):
         TrigeminalSegmenter.load(saved)
+
+
+def test_what_counts_as_one_is_kept(pairs, tmp_path):
+    found = segmenter(as_one=[["blob", "stem"]], validation=0.25, n_steps=2).fit(pairs)
+    assert {"val_dice_stem", "val_dice_stem+blob"} <= set(found.history_)
+    last = found.history_.iloc[-1]
+    assert last["val_dice"] == last["val_dice_stem+blob"]  # one unit, so the mean is its own
+    found.borders_ = {(1, 2): Border(0.1, 0.05)}
+    found.save(tmp_path)
+    loaded = TrigeminalSegmenter.load(tmp_path)
+    assert (loaded.as_one, loaded.borders_) == ((("blob", "stem"),), found.borders_)
+    image, _ = small_scan(21)
+    np.testing.assert_array_equal(data(loaded.predict(image)), data(found.predict(image)))
+
+
+def test_arteries_and_veins_count_as_one_unless_told_otherwise():
+    scans = SimulatedCisterns(2, 0, spacing_mm=1.5)
+    how = {"spacing_mm": 1.5, "patch": 32, "width": 4, "n_steps": 1, "per_scan": 1,
+           "validation": 0.5, "progress": False}  # fmt: skip
+    assert "val_dice_artery+vein" in TrigeminalSegmenter(**how).fit(scans).history_
+    assert "val_dice_artery+vein" not in TrigeminalSegmenter(**how, as_one=()).fit(scans).history_
+
+
+def test_a_model_from_before_groups_has_none(saved):
+    rewrite(saved, lambda m: m["description"]["parameters"].pop("as_one"))
+    assert TrigeminalSegmenter.load(saved).as_one == ()
 
 
 class Bomb:

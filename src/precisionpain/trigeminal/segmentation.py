@@ -16,14 +16,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DataWarning, FormatError
 from ._segmentation.result import Segmentation
-from ._segmentation.settings import as_patch, as_spacing, as_structures, check_settings
+from ._segmentation.settings import (
+    as_patch,
+    as_spacing,
+    as_structures,
+    as_units,
+    check_settings,
+)
 from .anatomy import Label
 
 if TYPE_CHECKING:
     import nibabel as nib
 
     from .._learning.memory import SubjectMemory
-    from ._segmentation.borders import Border
+    from ._segmentation.borders import Border, Classes
 
 __all__ = ["Segmentation", "TrigeminalSegmenter"]
 
@@ -48,6 +54,10 @@ class TrigeminalSegmenter(BaseEstimator):
         Structures and their values in the label image; a pair is (left, right). The first
         structure is what the midline goes through, when there are pairs. None stands for
         brainstem, nerve (a pair), artery and vein with the values of `Label`.
+    as_one : sequence of sequences of str, optional
+        Structures that also count as one: when it is open which of them a voxel is, training and
+        labels still say that it is one of them. None stands for artery and vein, which look alike
+        in such scans, where `labels` is None, else for none.
     channels : sequence of str, default ("T2w",)
         Contrasts of a Cohort that the network takes, in this order; all on the grid of the
         first.
@@ -65,8 +75,10 @@ class TrigeminalSegmenter(BaseEstimator):
         Channels at the finest scale.
     patch : int or tuple of three ints, default 64
         Voxels of a patch; multiples of 16.
-    loss : {"dice_ce", "cross_entropy", "dice", "dice_ce_cldice", "dice_ce_boundary"}
-        What is minimised; all of them take soft targets.
+    loss : {"dice_ce", "dice_ce_thin", "dice_ce_cldice", "dice_ce_boundary", "dice", \
+            "cross_entropy"}
+        What is minimised; all of them take soft targets. "thin" weighs voxels in and round
+        structures by how thin these are.
     n_steps : int, default 2000
         Batches to learn from.
     batch_size : int, default 4
@@ -114,9 +126,9 @@ class TrigeminalSegmenter(BaseEstimator):
     temperature_ : float
         Divides the logits, so that probabilities of held-out scans are calibrated.
     borders_ : dict
-        Structures, counted from 1, whose border voxels are settled between the network's
-        probability and the share that the intensity tells, and the standard deviations of
-        either on held-out scans.
+        Structures, counted from 1 and in tuples, whose border voxels are settled between the
+        network's probability and the share that the intensity tells, and the standard
+        deviations of either on held-out scans.
     n_parameters_ : int
         Of the network.
 
@@ -143,7 +155,7 @@ class TrigeminalSegmenter(BaseEstimator):
     localiser_: Any
     memory_: SubjectMemory
     ranges_: dict[str, tuple[float, float]]
-    borders_: dict[int, Border]
+    borders_: dict[Classes, Border]
 
     # An image is what is predicted for, not metadata to be routed.
     __metadata_request__predict: ClassVar[dict[str, str]] = {"image": UNUSED}
@@ -153,6 +165,7 @@ class TrigeminalSegmenter(BaseEstimator):
         self,
         labels: Mapping[str, int | tuple[int, int]] | None = None,
         *,
+        as_one: Sequence[Sequence[str]] | None = None,
         channels: Sequence[str] = ("T2w",),
         label_image: str = "dseg",
         visit: str | Sequence[str] | None = None,
@@ -184,6 +197,7 @@ class TrigeminalSegmenter(BaseEstimator):
         progress: bool = True,
     ) -> None:
         self.labels = labels
+        self.as_one = as_one
         self.channels = channels
         self.label_image = label_image
         self.visit = visit
@@ -261,7 +275,8 @@ class TrigeminalSegmenter(BaseEstimator):
         structures = self._structures()
         patch = as_patch(self.patch)
         coarsest = coarsest_size(self.network, patch)
-        loss = build_loss(self.loss)
+        units = as_units(structures, self._as_one())
+        loss = build_loss(self.loss, [unit for unit in units if len(unit) > 1])
         device = pick_device(self.device)
         amp = fast_half(device) if self.amp == "auto" else bool(self.amp)
         trained_in_half = amp and sound_half(device, coarsest)
@@ -339,6 +354,16 @@ class TrigeminalSegmenter(BaseEstimator):
         """Return the structures, each with its one or two values."""
         return as_structures(_TRIGEMINAL if self.labels is None else self.labels)
 
+    def _as_one(self) -> Sequence[Sequence[str]]:
+        """Return the names of structures that count as one."""
+        if self.as_one is not None:
+            return self.as_one
+        return _ALIKE if self.labels is None else ()
+
+    def _units(self) -> list[Classes]:
+        """Return the classes that count as one, and each of the others alone."""
+        return as_units(self.structures_, self._as_one())
+
     def _classes(self) -> list[tuple[int, ...]]:
         return [(0,), *self.structures_.values()]
 
@@ -354,7 +379,9 @@ class TrigeminalSegmenter(BaseEstimator):
         """Return what the weights depend on."""
         chosen = ("network", "width", "patch", "loss", "batch_size", "per_scan", "flips", "augment",
                   "spacing_mm", "overlap", "random_state")  # fmt: skip
-        return {name: getattr(self, name) for name in chosen} | {"labels": self._structures()}
+        return {name: getattr(self, name) for name in chosen} | {
+            "labels": self._structures(), "as_one": self._as_one()
+        }  # fmt: skip
 
     def _training_scans(
         self, X: Any, y: Any, structures: Mapping[str, tuple[int, ...]]
@@ -397,7 +424,9 @@ class TrigeminalSegmenter(BaseEstimator):
     def _dice(self, network: Any, watched: Sequence[tuple[Array, Array]]) -> dict[str, float]:
         from ._segmentation.validation import dice_of
 
-        return dice_of(network, watched, list(self.structures_), self._device, **self._windows())
+        return dice_of(
+            network, watched, list(self.structures_), self._units(), self._device, **self._windows()
+        )
 
     def _calibrate(self, scans: Any, held: Sequence[int]) -> None:
         """Fit the temperature, and learn what is usual, on scans that were held out."""
@@ -411,7 +440,7 @@ class TrigeminalSegmenter(BaseEstimator):
         self.temperature_ = temperature_of(self.network_, drawn(), self._device, **self._windows())
         names = list(self.structures_)
         how = self._passes()
-        self.borders_ = borders_of(self.network_, drawn(), len(names) + 1, **how)
+        self.borders_ = borders_of(self.network_, drawn(), self._units(), **how)
         grids = [scans.grids[i] for i in held]
         self.ranges_ = ranges_of(self.network_, drawn(), grids, names, **how)
 
@@ -462,7 +491,7 @@ class TrigeminalSegmenter(BaseEstimator):
             structures=self.structures_, ranges=self.ranges_, borders=self.borders_,
             **self._passes(),
         )  # fmt: skip
-        labels, shares = by_value(found.probabilities, scan.grid, self.structures_)
+        labels, shares = by_value(found.probabilities, scan.grid, self.structures_, self._units())
         flags = [*found.flags, *missing(labels, self.structures_)]
         return Segmentation(
             in_order_of(labels, scan), in_order_of(shares, scan), in_order_of(found.spread, scan),
@@ -563,11 +592,14 @@ class TrigeminalSegmenter(BaseEstimator):
         if self.localiser_ is not None:
             tensors |= {f"localiser.{k}": v.cpu() for k, v in self.localiser_.state_dict().items()}
         description = {
-            "parameters": {name: _plain(getattr(self, name)) for name in _SAVED},
+            "parameters": {name: _plain(getattr(self, name)) for name in _SAVED}
+            | {"as_one": [list(group) for group in self._as_one()]},
             "structures": {name: list(own) for name, own in self.structures_.items()},
             "temperature": self.temperature_,
             "ranges": {name: list(ends) for name, ends in self.ranges_.items()},
-            "borders": {str(k): list(border) for k, border in self.borders_.items()},
+            "borders": {
+                "+".join(map(str, unit)): list(border) for unit, border in self.borders_.items()
+            },
             "memory": self.memory_.to_json(),
         }
         save_weights(folder, tensors, description, kind=_KIND, version=_VERSION, half=half)
@@ -605,6 +637,7 @@ class TrigeminalSegmenter(BaseEstimator):
             for name in ("spacing_mm", "patch", "channels", "flips"):
                 if isinstance(parameters[name], list):
                     parameters[name] = tuple(parameters[name])
+            parameters["as_one"] = tuple(map(tuple, parameters.get("as_one", ())))
             loaded = cls(
                 {name: own if len(own) == 2 else own[0] for name, own in structures.items()},
                 **parameters,
@@ -613,9 +646,11 @@ class TrigeminalSegmenter(BaseEstimator):
             loaded.temperature_ = float(about["temperature"])
             loaded.ranges_ = {name: (low, high) for name, (low, high) in about["ranges"].items()}
             loaded.borders_ = {
-                int(k): Border(float(network), float(intensity))
-                for k, (network, intensity) in about["borders"].items()
+                tuple(map(int, unit.split("+"))): Border(float(network), float(intensity))
+                for unit, (network, intensity) in about["borders"].items()
             }
+            if not set(loaded.borders_) <= set(loaded._units()):
+                raise ValueError("borders of structures that it doesn't have")
             loaded.memory_ = SubjectMemory.from_json(about["memory"])
             check_settings(loaded.get_params(deep=False))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -665,6 +700,7 @@ _TRIGEMINAL: dict[str, int | tuple[int, int]] = {
     "artery": int(Label.ARTERY),
     "vein": int(Label.VEIN),
 }
+_ALIKE = (("artery", "vein"),)
 # Held-out scans whose Dice is watched during training.
 _WATCHED = 6
 # What a saved segmenter needs to work and to be fine-tuned.

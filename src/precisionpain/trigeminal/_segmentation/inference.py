@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["fit_temperature", "infer", "logits_of"]
+__all__ = ["best_class", "fit_temperature", "infer", "logits_of"]
 
 Array = NDArray[Any]
 
@@ -103,6 +103,33 @@ def infer(
     mean = total / len(flips)
     variance = (square / len(flips) - mean**2).clamp(min=0)
     return mean.cpu().numpy(), variance.sqrt().amax(0).cpu().numpy()
+
+
+def best_class(probabilities: Array, units: Sequence[Sequence[int]]) -> NDArray[np.intp]:
+    """Return the class of each voxel: first which unit is likeliest, then which in it.
+
+    What is a vessel for certain, an artery or a vein, would be lost to the background if each
+    of the two were set against it alone.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (classes, ...)
+        The first is background.
+    units : sequence of sequences of int
+        Classes alone, or with those that they count as one with.
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (...)
+    """
+    sums = [probabilities[0], *(probabilities[list(unit)].sum(axis=0) for unit in units)]
+    # Of equals the structure wins over the background, as in the simulated labels.
+    unit_of = len(sums) - 1 - np.argmax(sums[::-1], axis=0)
+    best = np.zeros(probabilities.shape[1:], dtype=np.intp)
+    for i, unit in enumerate(units, start=1):
+        own = unit_of == i
+        best[own] = np.array(unit)[probabilities[list(unit)][:, own].argmax(axis=0)]
+    return best
 
 
 def fit_temperature(logits: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> float:

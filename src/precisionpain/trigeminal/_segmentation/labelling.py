@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .borders import Border, settle_borders
+from .borders import Border, Classes, settle_borders
 from .checks import describe, judge
 from .grids import Grid, normalise, resample, working_grid
-from .inference import infer
+from .inference import best_class, infer
 from .localise import crop_box, find_cistern
 from .scans import Scan
 from .sides import keep_largest, left_of_midline
@@ -94,7 +94,7 @@ def network_on_scan(
     spacing_mm: tuple[float, float, float] | None,
     structures: Structures,
     ranges: Mapping[str, tuple[float, float]],
-    borders: Mapping[int, Border],
+    borders: Mapping[Classes, Border],
     **how: Any,
 ) -> Found:
     """Run a network over the part of a scan that matters.
@@ -113,7 +113,7 @@ def network_on_scan(
         What the classes after the first are.
     ranges : mapping of str to (low, high)
         What is usual.
-    borders : mapping of int to Border
+    borders : mapping of tuple of int to Border
         Classes whose border voxels heed the intensity.
     **how
         Arguments of `infer`.
@@ -140,7 +140,7 @@ def network_on_scan(
 
 
 def by_value(
-    probabilities: Array, grid: Grid, structures: Structures
+    probabilities: Array, grid: Grid, structures: Structures, units: Sequence[Classes]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Tell the sides apart.
 
@@ -153,6 +153,8 @@ def by_value(
     structures : mapping of str to tuple of int
         Their values; pairs are (left, right), and the first structure is what the midline
         goes through.
+    units : sequence of tuple of int
+        Classes alone, or with those that they count as one with.
 
     Returns
     -------
@@ -174,9 +176,12 @@ def by_value(
             shares[..., place[own[0]]] = np.where(left, probabilities[k], 0)
             shares[..., place[own[1]]] = np.where(left, 0, probabilities[k])
     shares[..., 0] = 1 - shares[..., 1:].sum(axis=-1)
-    lookup = np.array([0, *values], dtype=np.uint8)
-    # Of equals the structure wins over the background, as in the simulated labels.
-    best = lookup[(shares.shape[-1] - 1 - shares[..., ::-1].argmax(axis=-1))]
+    best = np.zeros(grid.shape, dtype=np.uint8)
+    found = best_class(np.stack([shares[..., 0], *probabilities[1:]]), units)
+    for k, own in enumerate(structures.values(), start=1):
+        best[found == k] = own[-1]
+        if len(own) == 2:
+            best[(found == k) & left] = own[0]
     for value in (value for own in pairs for value in own):
         stray = keep_largest(best, value)
         best[stray] = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from ...errors import FormatError
 
-__all__ = ["as_patch", "as_spacing", "as_structures", "check_settings"]
+__all__ = ["as_patch", "as_spacing", "as_structures", "as_units", "check_settings"]
 
 
 def as_structures(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -48,6 +48,46 @@ def as_structures(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             remedy='for example {"brainstem": 1, "nerve": (2, 3)}',
         )
     return {name: tuple(int(value) for value in own) for name, own in found.items()}
+
+
+def as_units(structures: Iterable[str], as_one: Any) -> list[tuple[int, ...]]:
+    """Return the classes that count as one, and each of the others alone.
+
+    Parameters
+    ----------
+    structures : iterable of str
+        Names of the classes, which are counted from 1.
+    as_one : sequence of sequences of str
+        Names that count as one.
+
+    Returns
+    -------
+    list of tuple of int
+        In the order of the structures; every class in one of them.
+
+    Raises
+    ------
+    FormatError
+        When a name is unknown, alone, or in two groups.
+    """
+    names = list(structures)
+    rows: list[Any] = list(as_one) if _is_row(as_one) else [()]
+    groups = [list(row) if _is_row(row) else [] for row in rows]
+    members = [name for group in groups for name in group]
+    if (
+        any(len(group) < 2 for group in groups)
+        or not set(members) <= set(names)
+        or len(set(members)) < len(members)
+    ):
+        raise FormatError(
+            f"expected groups of two or more of {', '.join(names)}, each name once, "
+            f"found {as_one!r}",
+            where="as_one",
+            remedy='for example (("artery", "vein"),), or () for none',
+        )
+    units = [tuple(sorted(names.index(name) + 1 for name in group)) for group in groups]
+    alone = [(k,) for k, name in enumerate(names, start=1) if name not in members]
+    return sorted([*units, *alone])
 
 
 def as_patch(patch: Any) -> tuple[int, int, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class SimulatedCisterns:
         self.contrasts = tuple(tuple(kinds) for kinds in contrasts)
         self.good = good
         seeds = np.random.SeedSequence([_STREAM, random_state]).spawn(n_scans)
-        self._anatomies: list[tuple[Array, Array]] = Parallel(n_jobs=n_jobs)(
+        self._anatomies: list[_Packed] = Parallel(n_jobs=n_jobs)(
             delayed(_anatomy)(seed, spacing_mm) for seed in seeds
         )
 
@@ -99,7 +100,7 @@ class SimulatedCisterns:
     @property
     def grids(self) -> list[Grid]:
         """Where the voxels of each anatomy lie."""
-        return [Grid(packed.shape[:3], affine) for packed, affine in self._anatomies]
+        return [anatomy.grid for anatomy in self._anatomies]
 
     @property
     def fingerprint(self) -> str:
@@ -129,13 +130,10 @@ class SimulatedCisterns:
         target : numpy.ndarray of float32, shape (classes, x, y, z)
             Share of each class in each voxel.
         """
-        packed, affine = self._anatomies[index]
-        shares = packed.astype(np.float32)
-        shares /= shares.sum(axis=-1, keepdims=True)
+        shares, grid = self._anatomies[index].shares(), self._anatomies[index].grid
         good = rng.random() < self.good
         if rng.random() < (0.3 if good else 0.6):
             _add_clutter(shares, rng, self.spacing_mm)
-        grid = Grid(packed.shape[:3], affine)
         pooled, coarse = shares, grid
         if not good and rng.random() < 0.6:
             axis = int(rng.choice(3, p=(0.2, 0.2, 0.6)))
@@ -163,8 +161,23 @@ class SimulatedCisterns:
 _STREAM = 20_260
 
 
-def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> tuple[Array, Array]:
-    """Draw an anatomy in a random pose; return tissue fractions (of 255) and the affine."""
+class _Packed(NamedTuple):
+    """Tissue fractions of an anatomy (of 255), squeezed: most voxels are of one tissue alone."""
+
+    data: bytes
+    grid: Grid
+
+    def shares(self) -> NDArray[np.float32]:
+        """Return the fractions (x, y, z, tissues), which sum to 1."""
+        flat = np.frombuffer(zlib.decompress(self.data), dtype=np.uint8)
+        fractions = flat.reshape(len(Tissue), *self.grid.shape)
+        shares = np.ascontiguousarray(np.moveaxis(fractions, 0, -1), dtype=np.float32)
+        shares /= shares.sum(axis=-1, keepdims=True)
+        return shares
+
+
+def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> _Packed:
+    """Draw an anatomy in a random pose."""
     rng = np.random.default_rng(seed)
     scene = sample_scene(rng, *read_overrides({}))
     a, b, c = (float(v) for v in rng.normal(0, 8, 3))
@@ -172,8 +185,10 @@ def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> tuple[Array, Ar
     spacing = (spacing_mm, spacing_mm, spacing_mm)
     shift = rng.uniform(-4, 4, 3)
     shape, affine = grid_of(scene, spacing, field, (a, b, c), shift)  # type: ignore[arg-type]
-    fractions = class_fractions(scene, affine, shape, 4)
-    return np.rint(255 * fractions).astype(np.uint8), affine
+    fractions = np.rint(255 * class_fractions(scene, affine, shape, 4)).astype(np.uint8)
+    squeezed = zlib.compress(np.moveaxis(fractions, -1, 0).tobytes(), 1)
+    x, y, z = (int(n) for n in shape)
+    return _Packed(squeezed, Grid((x, y, z), affine))
 
 
 def _add_clutter(shares: Array, rng: np.random.Generator, spacing_mm: float) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .borders import Border, fit_borders
+from .borders import Border, Classes, fit_borders
 from .checks import describe, known_ranges
 from .grids import Grid
-from .inference import fit_temperature, infer, logits_of
+from .inference import best_class, fit_temperature, infer, logits_of
 
 __all__ = ["borders_of", "dice_of", "ranges_of", "temperature_of"]
 
@@ -27,9 +27,14 @@ def _logits(network: Any, image: Array, device: torch.device, how: dict[str, Any
 
 
 def dice_of(
-    network: Any, scans: Labelled, names: Sequence[str], device: torch.device, **how: Any
+    network: Any,
+    scans: Labelled,
+    names: Sequence[str],
+    units: Sequence[Classes],
+    device: torch.device,
+    **how: Any,
 ) -> dict[str, float]:
-    """Return the Dice of each structure, pooled over scans, and their mean.
+    """Return the Dice of each structure, pooled over scans, and the mean of what counts as one.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ def dice_of(
         Held out.
     names : sequence of str
         Of the structures.
+    units : sequence of tuple of int
+        Classes alone, or with those that they count as one with.
     device : torch.device
         Where the network is.
     **how
@@ -47,19 +54,21 @@ def dice_of(
     Returns
     -------
     dict
-        ``dice``, and ``dice_<name>`` for each.
+        ``dice``, and ``dice_<name>`` for each; with a plus between those that count as one.
     """
-    both, each = np.zeros(len(names)), np.zeros(len(names))
+    asked = [*((k,) for k in range(1, len(names) + 1)), *(u for u in units if len(u) > 1)]
+    both, each = np.zeros(len(asked)), np.zeros(len(asked))
     for image, target in scans:
-        found = _logits(network, image, device, how).argmax(0).numpy()
+        found = best_class(_logits(network, image, device, how).softmax(0).numpy(), units)
         truth = target.argmax(axis=0)
-        for k in range(len(names)):
-            own, true = found == k + 1, truth == k + 1
-            both[k] += (own & true).sum()
-            each[k] += own.sum() + true.sum()
-    dice = 2 * both / np.maximum(each, 1)
-    return {"dice": float(dice.mean())} | {
-        f"dice_{name}": float(value) for name, value in zip(names, dice, strict=True)
+        for i, classes in enumerate(asked):
+            own, true = np.isin(found, classes), np.isin(truth, classes)
+            both[i] += (own & true).sum()
+            each[i] += own.sum() + true.sum()
+    dice = dict(zip(asked, (2 * both / np.maximum(each, 1)).tolist(), strict=True))
+    named = {"+".join(names[k - 1] for k in classes): value for classes, value in dice.items()}
+    return {"dice": float(np.mean([dice[unit] for unit in units]))} | {
+        f"dice_{name}": value for name, value in named.items()
     }
 
 
@@ -87,24 +96,26 @@ def temperature_of(network: Any, scans: Labelled, device: torch.device, **how: A
     return fit_temperature(logits, targets)
 
 
-def borders_of(network: Any, scans: Labelled, n_classes: int, **how: Any) -> dict[int, Border]:
+def borders_of(
+    network: Any, scans: Labelled, units: Sequence[Classes], **how: Any
+) -> dict[Classes, Border]:
     """Return how far to trust network and intensity at borders, see `fit_borders`.
 
     Parameters
     ----------
     network, scans
         As in `dice_of`.
-    n_classes : int
-        With the background.
+    units : sequence of tuple of int
+        As `fit_borders` takes them.
     **how
         Arguments of `infer`.
 
     Returns
     -------
-    dict of int to Border
+    dict of tuple of int to Border
     """
     found = ((image[0], infer(network, image, **how)[0], target) for image, target in scans)
-    return fit_borders(found, n_classes)
+    return fit_borders(found, units)
 
 
 def ranges_of(
