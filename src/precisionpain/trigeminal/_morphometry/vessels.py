@@ -121,6 +121,10 @@ def fit_vessels(
 ) -> list[Vessel]:
     """Fit the vessels around a nerve.
 
+    Where the shares are a network's, those of artery and vein are fitted as one: a vessel that may
+    be either with even odds has half the share in each, and would come out at half its section.
+    Its kind is then that which has more of the piece.
+
     Parameters
     ----------
     scan : Scan
@@ -137,11 +141,11 @@ def fit_vessels(
     fitted: list[Vessel] = []
     h = scan.size
     x = scan.world(np.argwhere(np.ones(scan.labels.shape, dtype=bool)))
-    for label in (Label.ARTERY, Label.VEIN):
-        kind = label.name.lower()
-        share = scan.share(label)
+    for labels in ((Label.ARTERY, Label.VEIN),) if scan.predicted else _KINDS:
+        share = scan.share(*labels)
         if start is not None:
-            pieces = [(v.tube.curve, v.tube.scale) for v in start if v.kind == kind]
+            kinds = {_name(label) for label in labels}
+            pieces = [(v.tube.curve, v.tube.scale) for v in start if v.kind in kinds]
         else:
             vessel = share > (0.5 if scan.mask else 0.35)
             pieces = _pieces(scan, vessel, share, near, h)
@@ -161,8 +165,16 @@ def fit_vessels(
                 4 if start is None else 3,
             )  # fmt: skip
             if tube is not None:
-                fitted.append(Vessel(kind, tube))
+                amounts = [scan.share(label).ravel()[box].sum() for label in labels]
+                fitted.append(Vessel(_name(labels[int(np.argmax(amounts))]), tube))
     return fitted
+
+
+_KINDS = ((Label.ARTERY,), (Label.VEIN,))
+
+
+def _name(label: Label) -> str:
+    return label.name.lower()
 
 
 def _pieces(
