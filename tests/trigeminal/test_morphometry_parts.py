@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -326,6 +327,21 @@ def test_vessels() -> None:
     s, u, v = truth.local(mesh["vertices"])
     assert np.hypot(u, v)[np.abs(s) < 5] == pytest.approx(0.7, abs=0.1)
     assert len(rims(mesh)) == 2
+
+
+def test_a_vessel_that_may_be_either_is_as_thick_as_one_that_is_known() -> None:
+    """A network with 55 to 45 for artery sees one vessel, not two of half the section."""
+    labels, shares = scan()
+    torn = np.asarray(shares.dataobj).copy()
+    torn[..., Label.VEIN] = 0.45 * torn[..., Label.ARTERY]
+    torn[..., Label.ARTERY] *= 0.55
+    either = nibabel.Nifti1Image(torn, shares.affine)
+    (vessel,) = trace_nerves(labels, probabilities=either, predicted=True)["left"].vessels
+    (known,) = trace_nerves(labels, probabilities=shares, predicted=True)["left"].vessels
+    assert vessel.kind == "artery"
+    np.testing.assert_allclose(vessel.diameter_mm, known.diameter_mm, atol=1e-3)
+    # Shares that are measured, not guessed, are of two vessels in the same place.
+    assert len(trace_nerves(labels, probabilities=either)["left"].vessels) != 1
 
 
 # -- tables ------------------------------------------------------------------------------------

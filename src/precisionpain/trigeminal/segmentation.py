@@ -432,7 +432,7 @@ class TrigeminalSegmenter(BaseEstimator):
         """Fit the temperature, and learn what is usual, on scans that were held out."""
         from ._segmentation.validation import borders_of, ranges_of, temperature_of
 
-        def drawn() -> Iterator[tuple[Array, Array]]:
+        def drawn(scans: Any = scans) -> Iterator[tuple[Array, Array]]:
             for i in held:
                 rng = np.random.default_rng([self.random_state, i])
                 yield scans.draw(i, rng, classes=self._classes())
@@ -440,7 +440,9 @@ class TrigeminalSegmenter(BaseEstimator):
         self.temperature_ = temperature_of(self.network_, drawn(), self._device, **self._windows())
         names = list(self.structures_)
         how = self._passes()
-        self.borders_ = borders_of(self.network_, drawn(), self._units(), **how)
+        # What a blurred scan says of borders isn't what one that is worth measuring does.
+        usual = drawn(getattr(scans, "usual", scans))
+        self.borders_ = borders_of(self.network_, usual, self._units(), **how)
         grids = [scans.grids[i] for i in held]
         self.ranges_ = ranges_of(self.network_, drawn(), grids, names, **how)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -101,6 +102,13 @@ class SimulatedCisterns:
     def grids(self) -> list[Grid]:
         """Where the voxels of each anatomy lie."""
         return [anatomy.grid for anatomy in self._anatomies]
+
+    @property
+    def usual(self) -> SimulatedCisterns:
+        """The same anatomies, all of them in good scans."""
+        good = copy.copy(self)
+        good.good = 1.0
+        return good
 
     @property
     def fingerprint(self) -> str:
