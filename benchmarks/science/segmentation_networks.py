@@ -28,7 +28,9 @@ from precisionpain.trigeminal import (
 )
 
 NETWORKS = (("unet", 24), ("dynunet", 8), ("deep_dynunet", 8), ("segresnet", 8), ("basic_unet", 12))
-LOSSES = ("cross_entropy", "dice", "dice_ce", "dice_ce_cldice", "dice_ce_boundary")
+LOSSES = (
+    "cross_entropy", "dice", "dice_ce", "dice_ce_thin", "dice_ce_cldice", "dice_ce_boundary"
+)  # fmt: skip
 MILD = {"ghost": 0.05, "banding": 0.1, "motion": (0.3, 0.5)}
 
 

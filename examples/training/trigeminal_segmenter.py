@@ -22,9 +22,10 @@ from pathlib import Path
 from precisionpain.trigeminal import SimulatedCisterns, TrigeminalSegmenter
 from precisionpain.trigeminal._segmentation.localise import train_localiser
 
-# The first stage sees wide simulations alone; the second good scans too; the third, other
-# anatomies, and a loss that heeds thin vessels.
+# "wide" sees wide simulations alone; "good" half of them good scans; "thin" other anatomies, with a
+# loss that heeds thin vessels.
 STAGES = {
+    "small": {"n_anatomies": 160, "n_steps": 2600, "loss": "dice_ce_thin"},
     "wide": {"n_anatomies": 160, "good": 0.0, "n_steps": 2600, "as_one": ()},
     "good": {"n_anatomies": 160, "n_steps": 3600, "as_one": (), "learning_rate": 2e-3},
     "thin": {"n_anatomies": 320, "seed": 1, "n_steps": 5200, "learning_rate": 2e-3,
@@ -34,7 +35,12 @@ STAGES = {
 }  # fmt: skip
 COMMON = {"network": "unet", "width": 24, "batch_size": 4, "per_scan": 16, "validation": 0.15,
           "validate_every": 500}  # fmt: skip
-SIZES = {"small": ["good"], "thin": ["thin"], "full": ["full"], "default": ["wide", "good", "thin"]}
+SIZES = {
+    "small": ["small"],
+    "thin": ["thin"],
+    "full": ["full"],
+    "default": ["wide", "good", "thin"],
+}
 
 
 def main() -> None:
