@@ -1,6 +1,6 @@
 """Train the trigeminal segmenter that comes with the package, from nothing but simulation.
 
-    python examples/training/trigeminal_segmenter.py --size small      # two CPU cores, < 1 hour
+    python examples/training/trigeminal_segmenter.py --size small      # two CPU cores
     python examples/training/trigeminal_segmenter.py                   # two CPU cores, 3 hours
     python examples/training/trigeminal_segmenter.py --size full       # a data-centre GPU
     python examples/training/trigeminal_segmenter.py --size thin --init default
