@@ -47,9 +47,7 @@ def image():
 def end_to_end(segmenter, image):
     """Label a scan and measure both nerves, with intervals."""
     found = segmenter.segment(image)
-    return measure_compression(
-        found.labels, probabilities=found.probabilities, predicted=True, intervals=True
-    )
+    return measure_compression(found.labels, probabilities=found.probabilities, intervals=True)
 
 
 def test_a_scan_on_a_cpu(benchmark, image):
@@ -79,9 +77,7 @@ def main() -> None:
     found = segmenter.segment(image)
     labelled = time.perf_counter() - start
     start = time.perf_counter()
-    measure_compression(
-        found.labels, probabilities=found.probabilities, predicted=True, intervals=True
-    )
+    measure_compression(found.labels, probabilities=found.probabilities, intervals=True)
     measured = time.perf_counter() - start
     print(f"labels {labelled:.1f} s, measures with intervals {measured:.1f} s; together "
           f"{(labelled + measured) / LIMIT_S:.2f} of the limit of {LIMIT_S:g} s")  # fmt: skip

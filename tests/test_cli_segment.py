@@ -167,7 +167,6 @@ def test_the_table_can_be_made_again_from_the_files(whole, cistern):
     again = measure_compression(
         folder / "sub-01_acq-ciss_dseg.nii.gz",
         probabilities=folder / "sub-01_acq-ciss_probseg.nii.gz",
-        predicted=True,
     )
     assert table["flags"].tolist() == [FLAG, FLAG]
     measures = [name for name in again if name not in ("flags", "vessel")]

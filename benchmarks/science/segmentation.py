@@ -82,7 +82,7 @@ def traced(seed: int, model: Path | None) -> list[dict]:
     )
     cistern = simulate_cistern(seed, appearance=MILD, **KINDS["fine"])
     found = segmenter.segment(cistern.image)
-    scan, _ = read_scan(found.labels, probabilities=found.probabilities, predicted=True)
+    scan, _ = read_scan(found.labels, probabilities=found.probabilities)
     rows = []
     for side in SIDES:
         try:
@@ -99,9 +99,7 @@ def traced(seed: int, model: Path | None) -> list[dict]:
 def measured(found, cistern) -> pd.DataFrame:
     """Return measures of both nerves beside the truth."""
     try:
-        table = measure_compression(
-            found.labels, probabilities=found.probabilities, predicted=True, intervals=True
-        )
+        table = measure_compression(found.labels, probabilities=found.probabilities, intervals=True)
     except ValueError as error:
         table = pd.DataFrame({"flags": [str(error)] * 2}, index=["left", "right"])
     return table.add_prefix("m_").join(cistern.truth.add_prefix("t_")).rename_axis("side")

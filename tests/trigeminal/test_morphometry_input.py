@@ -577,3 +577,24 @@ def test_a_vessel_that_is_either_agrees_with_its_label():
     values[vessel] = Label.VEIN  # the kind that has less
     with pytest.raises(FormatError, match="vein"):
         measure_compression(image(values), probabilities=image(torn), intervals=False)
+
+
+def test_the_header_says_that_probabilities_are_estimated():
+    """A trace of a vessel all along a nerve is doubt in an estimate, and a vessel otherwise."""
+    labels, shares = both()
+    values, traced = data(), np.array(shares.dataobj)
+    nerve = np.isin(values, (Label.NERVE_LEFT, Label.NERVE_RIGHT))
+    traced[nerve] *= 0.92
+    traced[nerve, Label.VEIN] += 0.08
+    plain, said = image(traced), image(traced)
+    said.header.set_intent("estimate")
+
+    def areas(probabilities, **given):
+        table = measure_compression(labels, probabilities=probabilities, intervals=False, **given)
+        return table["mean_area_mm2"].tolist()
+
+    assert areas(said) == areas(plain, predicted=True)
+    assert areas(plain) == areas(said, predicted=False)
+    truth = measure_compression(labels, probabilities=shares, intervals=False)["mean_area_mm2"]
+    np.testing.assert_allclose(areas(said), truth, rtol=0.02)
+    assert (np.array(areas(plain)) < 0.98 * truth).all()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
 __all__ = [
-    "Portable", "Segmenter", "add_flags", "flag_known_people", "further_channels", "label_scan",
-    "of_all_labels", "portable",
+    "Portable", "Segmenter", "add_flags", "as_estimate", "flag_known_people", "further_channels",
+    "label_scan", "of_all_labels", "portable",
 ]  # fmt: skip
 
 
@@ -85,6 +85,15 @@ def of_all_labels(probabilities: Any) -> tuple[Any, tuple[str, ...]]:
     if probabilities.shape[-1] == len(Label):
         return probabilities, ()
     return None, ("measured without probabilities, because the segmenter has other labels",)
+
+
+def as_estimate(probabilities: Any) -> Any:
+    """Return probabilities whose header says that a segmenter estimated them."""
+    import nibabel
+
+    header = nibabel.Nifti1Header.from_header(probabilities.header)
+    header.set_intent("estimate", name="probability")
+    return nibabel.Nifti1Image(probabilities.dataobj, probabilities.affine, header)
 
 
 def add_flags(table: pd.DataFrame, flags: Sequence[str]) -> pd.DataFrame:

@@ -220,7 +220,7 @@ def trace_nerves(
     labels: Any,
     *,
     probabilities: Any = None,
-    predicted: bool = False,
+    predicted: bool | None = None,
     max_spacing_mm: float = 1.2,
 ) -> dict[Side, NerveTrace | None]:
     """Trace both nerves through a label image.
@@ -234,7 +234,7 @@ def trace_nerves(
         See `measure_compression`.
     probabilities : path or nibabel image, optional
         See `measure_compression`.
-    predicted : bool, default False
+    predicted : bool, optional
         See `measure_compression`.
     max_spacing_mm : float, default 1.2
         See `measure_compression`.
@@ -263,7 +263,7 @@ def trace_nerves(
 
 
 def _trace(
-    labels: Any, image: Any, probabilities: Any, predicted: bool, max_spacing_mm: float
+    labels: Any, image: Any, probabilities: Any, predicted: bool | None, max_spacing_mm: float
 ) -> tuple[dict[Side, Traced | None], dict[Side, str]]:
     from ._morphometry.inputs import read_scan
     from ._morphometry.trace import Untraceable, trace_side
@@ -308,7 +308,7 @@ def measure_compression(
     image: Any = None,
     *,
     probabilities: Any = None,
-    predicted: bool = False,
+    predicted: bool | None = None,
     intervals: bool = True,
     max_spacing_mm: float = 1.2,
 ) -> pd.DataFrame:
@@ -329,13 +329,15 @@ def measure_compression(
     probabilities : path or nibabel image, optional
         4-D on the same grid, last axis in the order of `Label`: partial volumes, or the
         probabilities of a segmentation.
-    predicted : bool, default False
+    predicted : bool, optional
         Whether `probabilities` are a network's estimate. The fit then trusts them less, and
-        intervals are those that held on phantoms that a network segmented.
+        intervals are those that held on phantoms that a network segmented. By default the header
+        of `probabilities` tells: those of `Segmentation`, and the files of ``precisionpain
+        segment``, have the NIfTI intent ``estimate``. Say True for those of another program.
     intervals : bool, default True
         Whether to add 95% intervals, ``<measure>_low`` and ``<measure>_high``. They hold for
-        the surfaces given the labels; an error of the segmentation is in them only with
-        `predicted`, and only as large as the packaged network's on phantoms.
+        the surfaces given the labels; an error of the segmentation is in them only where
+        probabilities are `predicted`, and only as large as the packaged network's on phantoms.
     max_spacing_mm : float, default 1.2
         Coarser voxels are refused.
 
@@ -404,7 +406,7 @@ def area_profile(
     labels: Any,
     *,
     probabilities: Any = None,
-    predicted: bool = False,
+    predicted: bool | None = None,
     bins: Sequence[float] = REZ_BINS,
     max_spacing_mm: float = 1.2,
 ) -> pd.DataFrame:
@@ -416,7 +418,7 @@ def area_profile(
         See `measure_compression`.
     probabilities : path or nibabel image, optional
         See `measure_compression`.
-    predicted : bool, default False
+    predicted : bool, optional
         See `measure_compression`.
     bins : sequence of float, default (0, 3, 5, 7)
         Edges of the bins of the root entry zone, mm; see `rez_bin`.

@@ -23,6 +23,7 @@ from ._segmentation.settings import (
     as_units,
     check_settings,
 )
+from ._segmenters import as_estimate
 from .anatomy import Label
 
 if TYPE_CHECKING:
@@ -495,8 +496,10 @@ class TrigeminalSegmenter(BaseEstimator):
         )  # fmt: skip
         labels, shares = by_value(found.probabilities, scan.grid, self.structures_, self._units())
         flags = [*found.flags, *missing(labels, self.structures_)]
+        # What measures them asks their header.
+        probabilities = as_estimate(in_order_of(shares, scan))
         return Segmentation(
-            in_order_of(labels, scan), in_order_of(shares, scan), in_order_of(found.spread, scan),
+            in_order_of(labels, scan), probabilities, in_order_of(found.spread, scan),
             tuple(flags), found.checks,
         )  # fmt: skip
 

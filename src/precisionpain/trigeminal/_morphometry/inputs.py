@@ -6,9 +6,11 @@ import os
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from ...errors import FormatError, GeometryError
 from ...imaging.files import load_image
+from .._doubt import without_doubt
 from ..anatomy import Label
 from .scan import Scan
 
@@ -16,6 +18,10 @@ __all__ = ["MAX_SPACING_MM", "read_scan"]
 
 MAX_SPACING_MM = 1.2
 _AGREEMENT = 0.8
+# A network may leave open which kind a vessel is.
+_UNITS = (
+    (Label.BRAINSTEM,), (Label.NERVE_LEFT,), (Label.NERVE_RIGHT,), (Label.ARTERY, Label.VEIN),
+)  # fmt: skip
 _NAMES = ", ".join(f"{label.value} {label.name.lower()}" for label in Label)
 
 
@@ -24,7 +30,7 @@ def read_scan(
     image: Any = None,
     probabilities: Any = None,
     *,
-    predicted: bool = False,
+    predicted: bool | None = None,
     max_spacing_mm: float = MAX_SPACING_MM,
 ) -> tuple[Scan, np.ndarray | None]:
     """Check a label image, and bring it and its companions into canonical axis order.
@@ -37,8 +43,8 @@ def read_scan(
         Intensities on the same grid.
     probabilities : path or nibabel image, optional
         4-D on the same grid; the last axis holds the labels in order.
-    predicted : bool, default False
-        Whether the probabilities are a network's estimate.
+    predicted : bool, optional
+        Whether the probabilities are a network's estimate; by default their header tells.
     max_spacing_mm : float
         Coarser voxels are refused.
 
@@ -95,16 +101,20 @@ def read_scan(
                 f"label ({_NAMES}), found shape {other.shape}",
                 where=place,
             )
+        if predicted is None:
+            predicted = _is_estimate(other)
         other = _same_grid(other, label_image, canonical, place)
         shares = _probabilities(np.asarray(other.dataobj, dtype=np.float32), place)
         _check_agreement(values, shares, place)
+        if predicted:
+            shares = _without_doubt(shares)
     if not (values > 0).any():
         raise FormatError(
             "the label image is empty: every voxel is background",
             where=where,
             remedy=f"expected the labels {_NAMES}",
         )
-    return Scan(values, shares, canonical.affine, predicted), intensities
+    return Scan(values, shares, canonical.affine, bool(predicted)), intensities
 
 
 def _open(source: Any, what: str) -> tuple[Any, str]:
@@ -120,6 +130,23 @@ def _open(source: Any, what: str) -> tuple[Any, str]:
         where=what,
         remedy="wrap an array as nibabel.Nifti1Image(array, affine); mm need the affine",
     )
+
+
+def _is_estimate(image: Any) -> bool:
+    """Return whether a header says that the values are estimated, as a segmenter's does."""
+    intent = getattr(image.header, "get_intent", None)
+    return intent is not None and intent()[0] == "estimate"
+
+
+def _without_doubt(shares: np.ndarray) -> np.ndarray:
+    """Keep of a network's shares, in the part of the scan that has any, what lies where."""
+    held = shares[..., 0] < 1
+    if not held.any():
+        return shares
+    box = ndimage.find_objects(held.astype(np.uint8))[0]
+    settled = shares.copy()
+    settled[box] = np.moveaxis(without_doubt(np.moveaxis(shares[box], -1, 0), _UNITS), 0, -1)
+    return settled
 
 
 def _check_affine(affine: np.ndarray | None, where: str) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ...errors import DataWarning, FormatError, PrecisionPainError, list_some
 from ...imaging.files import load_image
-from .._segmenters import add_flags, of_all_labels
+from .._segmenters import add_flags, as_estimate, of_all_labels
 from ..anatomy import SIDES, Label
 from ..morphometry import EXTRA_MEASURES, INTERVAL_MEASURES, MEASURES, measure_compression
 from .files import check_free, staged
@@ -207,7 +207,7 @@ class Job:
         with staged(self.out, known, last=f"{self.name}_measures.json") as folder:
             start = str(folder / self.name)
             found.labels.to_filename(f"{start}_dseg.nii.gz")
-            found.probabilities.to_filename(f"{start}_probseg.nii.gz")
+            as_estimate(found.probabilities).to_filename(f"{start}_probseg.nii.gz")
             undrawn = draw_pictures(load_image(paths[0]), found.labels, shares, start)
             notes = [RESEARCH, f"the segmenter was trained on {weights.training}"]
             notes += [GIVEN_LABELS] if intervals else []

@@ -29,7 +29,8 @@ class Segmentation:
         On the grid of the scan.
     probabilities : nibabel.Nifti1Image of float32
         Four-dimensional: of background and of each label in turn, summing to 1. Where the
-        network was trained on partial volumes they estimate the share of each voxel.
+        network was trained on partial volumes they estimate the share of each voxel. The header
+        says so (NIfTI intent ``estimate``), and `measure_compression` heeds that.
     spread : nibabel.Nifti1Image of float32
         Largest standard deviation of a probability between the mirrored passes.
     flags : tuple of str

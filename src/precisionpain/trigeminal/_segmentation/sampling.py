@@ -19,7 +19,11 @@ Array = NDArray[Any]
 
 
 class TrainingScans(Protocol):
-    """Scans that know what is in them."""
+    """Scans that know what is in them.
+
+    Where some of the scans are worse than any that one would measure, a further property
+    ``usual`` gives the same people in good scans: how far to trust a border is learned there.
+    """
 
     @property
     def subject_ids(self) -> list[str]:
