@@ -491,8 +491,8 @@ class TrigeminalSegmenter(BaseEstimator):
         scan = read_scan(image, len(self.channels), self.max_spacing_mm, names=list(self.channels))
         found = network_on_scan(
             self.network_, scan, localiser=self.localiser_, spacing_mm=self._spacing(),
-            structures=self.structures_, ranges=self.ranges_, borders=self.borders_,
-            **self._passes(),
+            structures=self.structures_, units=self._units(), ranges=self.ranges_,
+            borders=self.borders_, **self._passes(),
         )  # fmt: skip
         labels, shares = by_value(found.probabilities, scan.grid, self.structures_, self._units())
         flags = [*found.flags, *missing(labels, self.structures_)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .borders import Border, Classes, settle_borders
 from .checks import describe, judge
+from .continuation import follow
 from .grids import Grid, normalise, resample, working_grid
 from .inference import best_class, infer
 from .localise import crop_box, find_cistern
@@ -93,6 +94,7 @@ def network_on_scan(
     localiser: Any,
     spacing_mm: tuple[float, float, float] | None,
     structures: Structures,
+    units: Sequence[Classes],
     ranges: Mapping[str, tuple[float, float]],
     borders: Mapping[Classes, Border],
     **how: Any,
@@ -110,7 +112,9 @@ def network_on_scan(
     spacing_mm : tuple of three floats or None
         Voxel size that the network works at.
     structures : mapping of str to tuple of int
-        What the classes after the first are.
+        What the classes after the first are; pairs are in one piece on either side.
+    units : sequence of tuple of int
+        Classes alone, or with those that they count as one with: these a pair may be taken for.
     ranges : mapping of str to (low, high)
         What is usual.
     borders : mapping of tuple of int to Border
@@ -129,6 +133,8 @@ def network_on_scan(
     ])  # fmt: skip
     fine, fine_spread = infer(network, image, **how)
     checks, found = judge(describe(image[0], fine, fine_spread, grid, list(structures)), ranges)
+    pairs = [k for k, own in enumerate(structures.values(), start=1) if len(own) == 2]
+    fine = follow(fine, pairs, [unit for unit in units if len(unit) > 1])
     fine = settle_borders(image[0], fine, borders)
     whole = np.zeros((len(fine), *scan.grid.shape), dtype=np.float32)
     whole[0] = 1
