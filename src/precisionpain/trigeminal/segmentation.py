@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Segmentation", "TrigeminalSegmenter"]
 
 Array = NDArray[Any]
-_VERSION = 1
+_VERSION = 2  # 2: borders hold errors along a stretch
 
 
 class TrigeminalSegmenter(BaseEstimator):
