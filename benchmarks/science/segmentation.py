@@ -121,6 +121,15 @@ def end_to_end(table: pd.DataFrame) -> pd.Series:
     score = -table["m_gap_mm"].astype(float).fillna(6.0)
     rows["contact against gap >= 0.5 mm: AUC"] = roc_auc_score(touch[told], score[told])
     rows["nerves in that AUC (touching, clear)"] = f"{touch[told].sum()}, {clear[told].sum()}"
+    plain = table["m_flags"].fillna("") == ""
+    rows["nerves with a flag"] = int((~plain).sum())
+    error = (table["m_min_area_mm2"] / table["t_min_area_mm2"].astype(float) - 1)[plain]
+    rows["of those without: min_area_mm2, mean |error|, %"] = 100 * error.abs().mean()
+    if touch[told & plain].nunique() > 1:
+        rows["of those without: AUC"] = roc_auc_score(touch[told & plain], score[told & plain])
+    rows["of those without: touching, clear"] = (
+        f"{(touch & told & plain).sum()}, {(clear & told & plain).sum()}"
+    )
     held = []
     for name in INTERVAL_MEASURES:
         if f"m_{name}_low" in table:
