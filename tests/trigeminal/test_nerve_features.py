@@ -21,6 +21,7 @@ from precisionpain.errors import (
     MissingModalityError,
 )
 from precisionpain.trigeminal import NerveMeasures, nerve_features, simulate_cistern
+from precisionpain.trigeminal._segmenters import as_estimate
 from precisionpain.trigeminal.anatomy import Label
 from precisionpain.trigeminal.morphometry import (
     EXTRA_MEASURES,
@@ -98,7 +99,8 @@ def test_every_scan_gives_what_measuring_it_alone_gives(study, cisterns):
     study.put("p1", "preop", "dseg", cisterns[1].labels)
     study.put("p1", "preop", "probseg", cisterns[1].fractions)
     study.put("p2", "preop", "dseg", cisterns[3].labels)
-    study.put("p2", "preop", "probseg", cisterns[3].fractions)
+    # The header of its own file says that a segmenter estimated them.
+    study.put("p2", "preop", "probseg", as_estimate(cisterns[3].fractions))
     features = NerveFeatures(probabilities="probseg", n_jobs=2, **QUIET)
     table = features.fit_transform(study.cohort("p2", "p1"))
     assert table.index.names == ["subject_id", "visit", "side"]
@@ -108,7 +110,10 @@ def test_every_scan_gives_what_measuring_it_alone_gives(study, cisterns):
     for person, seed in (("p1", 1), ("p2", 3)):
         cistern = cisterns[seed]
         alone = measure_compression(
-            cistern.labels, probabilities=cistern.fractions, intervals=False
+            cistern.labels,
+            probabilities=cistern.fractions,
+            predicted=person == "p2",
+            intervals=False,
         )
         own = table.xs((person, "preop"), level=("subject_id", "visit"))
         pd.testing.assert_frame_equal(own, alone)

@@ -380,7 +380,7 @@ def _measure_scan(
             labels,
             image,
             probabilities=shares,
-            predicted=segmenter is not None,
+            predicted=None if segmenter is None else True,  # else the files tell
             intervals=intervals,
             max_spacing_mm=max_spacing_mm,
         )
