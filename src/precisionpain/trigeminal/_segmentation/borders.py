@@ -237,9 +237,8 @@ def _estimate(image: Array, probabilities: Array, units: Sequence[Classes]) -> _
         (ndimage.maximum_filter(solid, 3) > 0.3)
         & (ndimage.maximum_filter(free, 3) > 0.3)
         & (ndimage.maximum_filter(apart, 3) < _APART)
-        & (parts.sum(axis=0) > 0)
     )
-    at = _at(where)
+    at = np.nonzero(where)
     inside, square, variance, unknown = np.zeros((4, len(at[0])))
     for k, part in enumerate(parts[:, where], start=1):
         level = _nearest_level(image, ndimage.binary_erosion(best == k), at)
@@ -253,7 +252,7 @@ def _estimate(image: Array, probabilities: Array, units: Sequence[Classes]) -> _
     contrast = around.mean - inside
     known = (unknown < 0.02) & (around.n >= _AROUND[1]) & (np.abs(contrast) > 1e-3)
     where[where] = known
-    contrast, here = contrast[known], _at(where)
+    contrast, here = contrast[known], np.nonzero(where)
     share = np.clip((around.mean[known] - image[here]) / contrast, 0, 1)
     return _Estimate(
         where,
@@ -276,7 +275,3 @@ def _nearest_level(image: Array, core: NDArray[np.bool_], at: tuple[Array, ...])
         for mine, theirs in zip(found, level, strict=True):
             mine[new] = theirs[at][new]
     return found
-
-
-def _at(where: NDArray[np.bool_]) -> tuple[Array, ...]:
-    return np.nonzero(where)
