@@ -33,6 +33,22 @@ def test_a_trace_of_a_vessel_within_a_nerve_goes_to_the_nerve():
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-6)
 
 
+def test_at_the_rim_of_a_nerve_the_likelier_vessel_is_none_where_background_has_most():
+    nerve = [0, 0.1, 0.15, 0.9, 0.9, 0.9, 0.15, 0.1, 0, 0, 0, 0]
+    artery = [0, 0.1, 0.3, 0.06, 0.06, 0.06, 0.3, 0.1, 0, 0, 0, 0]
+    found = without_doubt(scan(nerve, artery, [0] * 12), UNITS)
+    np.testing.assert_allclose(row(found, 1)[2:7], [0.45, 0.96, 0.96, 0.96, 0.45], atol=1e-6)
+    assert row(found, 2)[2:7].max() == 0
+
+
+def test_a_vessel_too_thin_to_fill_a_voxel_keeps_its_share():
+    """Nowhere it has more than the background."""
+    artery = [0, 0, 0.1, 0.4, 0.4, 0.1, 0, 0, 0, 0, 0, 0]
+    trace = [0, 0, 0.05, 0.05, 0.05, 0.05, 0, 0, 0, 0, 0, 0]
+    found = without_doubt(scan(trace, artery, [0] * 12), UNITS)
+    np.testing.assert_allclose(row(found, 2)[2:6], [0.15, 0.45, 0.45, 0.15], atol=1e-6)
+
+
 def test_where_they_meet_both_keep_their_share():
     nerve = [1, 1, 1, 1, 1, 0.7, 0, 0, 0, 0, 0, 0]
     artery = [0, 0, 0, 0, 0, 0.3, 1, 1, 1, 1, 0, 0]
@@ -71,5 +87,5 @@ def test_traces_alone_lose_nothing():
 
 def test_parts_add_up_to_one_near_a_structure_and_to_nothing_far_from_all():
     shares = scan([0, 0, 0.9, 0.9] + [0] * 8, [0, 0, 0, 0.1] + [0] * 8, [0] * 12)
-    total = parts_of(shares[1:])[:, :, 1, 1].sum(axis=0)
+    total = parts_of(shares)[:, :, 1, 1].sum(axis=0)
     np.testing.assert_allclose(total, [0, 1, 1, 1, 1] + [0] * 7, atol=1e-6)

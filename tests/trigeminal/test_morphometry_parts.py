@@ -344,6 +344,21 @@ def test_a_vessel_that_may_be_either_is_as_thick_as_one_that_is_known() -> None:
     assert len(trace_nerves(labels, probabilities=either)["left"].vessels) != 1
 
 
+def test_a_trace_of_a_vessel_that_a_network_calls_none_is_none() -> None:
+    """A share of 0.4 everywhere, so that no voxel has the label, tells of no vessel."""
+    labels, shares = scan()
+    values, faint = np.array(labels.dataobj), np.array(shares.dataobj)
+    artery = faint[..., Label.ARTERY].copy()
+    faint[..., Label.ARTERY] *= 0.4
+    faint[..., Label.BACKGROUND] += artery - faint[..., Label.ARTERY]
+    values[values == Label.ARTERY] = Label.BACKGROUND
+    image = nibabel.Nifti1Image(values, labels.affine)
+    faint_shares = nibabel.Nifti1Image(faint, shares.affine)
+    assert trace_nerves(image, probabilities=faint_shares, predicted=True)["left"].vessels == ()
+    # Shares that are measured are of a thin vessel.
+    assert trace_nerves(image, probabilities=faint_shares)["left"].vessels != ()
+
+
 # -- tables ------------------------------------------------------------------------------------
 
 

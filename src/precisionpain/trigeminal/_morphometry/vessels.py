@@ -148,6 +148,8 @@ def fit_vessels(
             pieces = [(v.tube.curve, v.tube.scale) for v in start if v.kind in kinds]
         else:
             vessel = share > (0.5 if scan.mask else 0.35)
+            if scan.predicted:
+                vessel = _labelled(vessel, np.isin(scan.labels, labels))
             pieces = _pieces(scan, vessel, share, near, h)
         trees = [cKDTree(curve.points) for curve, _ in pieces]
         for i, (curve, radius) in enumerate(pieces):
@@ -168,6 +170,14 @@ def fit_vessels(
                 amounts = [scan.share(label).ravel()[box].sum() for label in labels]
                 fitted.append(Vessel(_name(labels[int(np.argmax(amounts))]), tube))
     return fitted
+
+
+def _labelled(vessel: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Keep what is connected to a voxel with the label: a network that takes nothing of it for a
+    vessel doesn't say that one is there."""
+    parts, _ = ndimage.label(vessel, np.ones((3, 3, 3)))
+    kept: np.ndarray = vessel & np.isin(parts, parts[vessel & label])
+    return kept
 
 
 _KINDS = ((Label.ARTERY,), (Label.VEIN,))

@@ -231,7 +231,7 @@ def _estimate(image: Array, probabilities: Array, units: Sequence[Classes]) -> _
     sums = np.stack([probabilities[list(unit)].sum(axis=0) for unit in units])
     free, solid = probabilities[0], sums.sum(axis=0)
     apart = np.clip(1 - free - solid, 0, 1)
-    parts = parts_of(sums)
+    parts = parts_of(np.concatenate([free[None], sums]))
     best = np.concatenate([free[None], sums, apart[None]]).argmax(axis=0)
     where = (
         (ndimage.maximum_filter(solid, 3) > 0.3)

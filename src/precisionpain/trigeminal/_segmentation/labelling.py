@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from .borders import Border, Classes, settle_borders
 from .checks import describe, judge
-from .continuation import follow
 from .grids import Grid, normalise, resample, working_grid
 from .inference import best_class, infer
 from .localise import crop_box, find_cistern
 from .scans import Scan
 from .sides import keep_largest, left_of_midline
+from .tubes import follow, prune
 
 __all__ = ["Found", "by_value", "missing", "network_on_scan", "part_of"]
 
@@ -134,7 +134,8 @@ def network_on_scan(
     fine, fine_spread = infer(network, image, **how)
     checks, found = judge(describe(image[0], fine, fine_spread, grid, list(structures)), ranges)
     pairs = [k for k, own in enumerate(structures.values(), start=1) if len(own) == 2]
-    fine = follow(fine, pairs, [unit for unit in units if len(unit) > 1])
+    alike = [unit for unit in units if len(unit) > 1]
+    fine = follow(prune(fine, pairs, alike, grid.spacing), pairs, alike)
     fine = settle_borders(image[0], fine, borders)
     whole = np.zeros((len(fine), *scan.grid.shape), dtype=np.float32)
     whole[0] = 1
