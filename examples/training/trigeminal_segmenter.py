@@ -1,6 +1,6 @@
 """Train the trigeminal segmenter that comes with the package, from nothing but simulation.
 
-    python examples/training/trigeminal_segmenter.py --size small      # two CPU cores
+    python examples/training/trigeminal_segmenter.py --size small      # two CPU cores, an hour
     python examples/training/trigeminal_segmenter.py                   # two CPU cores, 3 hours
     python examples/training/trigeminal_segmenter.py --size full       # a data-centre GPU
     python examples/training/trigeminal_segmenter.py --size thin --init default
@@ -8,7 +8,7 @@
 Writes the model to --out. Killed, the same command goes on from its last checkpoint. The weights of
 the package were made in the stages of "default", one after the other.
 
-On Linux a step takes a good deal less when large arrays are not given back to the system each time:
+On Linux steps are quicker when large arrays are not given back to the system each time:
 
     export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4294967296
 """
@@ -45,7 +45,9 @@ SIZES = {
 
 def main() -> None:
     """Train, calibrate, save."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", choices=SIZES, default="default")
     parser.add_argument("--out", type=Path, default=Path("trigeminal_segmenter"))
     parser.add_argument("--init", help="a saved model to go on from, or 'default'")

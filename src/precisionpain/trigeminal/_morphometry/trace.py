@@ -216,8 +216,8 @@ def _doubt(
     off = np.zeros(away.shape)
     off.ravel()[near[here]] = fitted - share
     if scan.predicted:
-        # A network's shares err from voxel to voxel, and are blurred as the voxels are long. Neither
-        # says anything of the shape.
+        # A network's shares err from voxel to voxel, and are blurred as far as voxels are long.
+        # Neither says anything of the shape.
         off = ndimage.gaussian_filter(off, scan.spacing.max() / scan.spacing)
     apart = float(np.abs(off).sum() / max(float(share.sum()), 1.0))
     if apart > _MISFIT:

@@ -173,8 +173,10 @@ def fit_vessels(
 
 
 def _labelled(vessel: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Keep what is connected to a voxel with the label: a network that takes nothing of it for a
-    vessel doesn't say that one is there."""
+    """Keep what is connected to a voxel with the label.
+
+    A network that calls nothing of it a vessel doesn't say that one is there.
+    """
     parts, _ = ndimage.label(vessel, np.ones((3, 3, 3)))
     kept: np.ndarray = vessel & np.isin(parts, parts[vessel & label])
     return kept

@@ -37,8 +37,8 @@ _PIECE = 8
 """Voxels of the smallest piece that is followed; fewer are as likely a matter of borders."""
 _CUBE = np.ones((3, 3, 3), dtype=bool)
 _OFF = (1.2, 0.4)
-"""How far from the course, in radii and then mm, a branch begins. A flat nerve reaches as far. Chosen,
-as the next two, on phantoms of development: true nerves lost a tenth of what vessels got back."""
+"""How far from the course, in radii and then mm, a branch begins; a flat nerve reaches as far.
+Chosen, as the next, on phantoms of development: nerves lost a tenth of what vessels got back."""
 _FAR = (1.5, 1.0)
 """How far it must reach."""
 _WHOLE = 60
