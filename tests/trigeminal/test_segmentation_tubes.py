@@ -10,6 +10,7 @@ from precisionpain.trigeminal._segmentation.tubes import follow, prune
 SHAPE = (40, 16, 16)
 ALONG = slice(4, 36)
 NERVE, UNIT = 1, (2, 3)
+SPACING = (0.5, 0.5, 0.5)
 
 
 def scan(pieces, *, vessel=None):
@@ -43,10 +44,18 @@ def test_a_stretch_in_doubt_is_nerve_between_two_pieces_and_at_an_end_if_in_much
     end = scan([(4, 20, 0.8), (20, 36, torn)])
     for before, followed in ((between, True), (end, goes_on)):
         assert (called(before)[ALONG] == 2).any()
-        after = follow(before, [NERVE], [UNIT])
+        after = follow(before, [NERVE], [UNIT], SPACING)
         assert (called(after)[ALONG] == 1).all() == followed
         np.testing.assert_allclose(after.sum(axis=0), 1, atol=1e-6)
         np.testing.assert_array_equal(after[0], before[0])
+
+
+def test_nothing_is_followed_to_a_length_that_no_nerve_has():
+    """A vein of which a farther piece is taken for nerve would make it 32 voxels long."""
+    before = scan([(4, 12, 0.8), (12, 24, 0.06), (24, 36, 0.8)])
+    long = (0.9, 0.5, 0.5)
+    np.testing.assert_array_equal(follow(before, [NERVE], [UNIT], long), before)
+    assert (called(follow(before, [NERVE], [UNIT], SPACING))[ALONG] == 1).all()
 
 
 def test_a_vessel_beside_a_nerve_or_across_it_stays_a_vessel():
@@ -56,18 +65,18 @@ def test_a_vessel_beside_a_nerve_or_across_it_stays_a_vessel():
         vessel=((slice(18, 22), slice(0, 16), slice(6, 10)), 0.01),
     )
     for before in (beside, across):
-        np.testing.assert_array_equal(follow(before, [NERVE], [UNIT]), before)
+        np.testing.assert_array_equal(follow(before, [NERVE], [UNIT], SPACING), before)
 
 
 def test_a_vessel_in_doubt_that_meets_no_nerve_stays_a_vessel():
     before = scan([(4, 12, 0.9), (16, 36, 0.3)])
-    np.testing.assert_array_equal(follow(before, [NERVE], [UNIT]), before)
+    np.testing.assert_array_equal(follow(before, [NERVE], [UNIT], SPACING), before)
 
 
 def test_without_pairs_or_vessels_nothing_changes():
     before = scan([(4, 20, 0.8), (20, 36, 0.3)])
-    np.testing.assert_array_equal(follow(before, [], [UNIT]), before)
-    np.testing.assert_array_equal(follow(before, [NERVE], []), before)
+    np.testing.assert_array_equal(follow(before, [], [UNIT], SPACING), before)
+    np.testing.assert_array_equal(follow(before, [NERVE], [], SPACING), before)
 
 
 def tube(*, flat=1.0, bend=0.0):
@@ -90,9 +99,6 @@ def branch(found, *, nerve_until, say, vessel=True):
         found[(3, slice(14, 18), slice(nerve_until, 38), slice(10, 14))] = 0.3
     found[0] = 1 - found[1:].sum(axis=0)
     return found
-
-
-SPACING = (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("say", [0.6, 0.9])

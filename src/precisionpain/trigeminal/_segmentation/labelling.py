@@ -135,7 +135,8 @@ def network_on_scan(
     checks, found = judge(describe(image[0], fine, fine_spread, grid, list(structures)), ranges)
     pairs = [k for k, own in enumerate(structures.values(), start=1) if len(own) == 2]
     alike = [unit for unit in units if len(unit) > 1]
-    fine = follow(prune(fine, pairs, alike, grid.spacing), pairs, alike)
+    fine = prune(fine, pairs, alike, grid.spacing)
+    fine = follow(fine, pairs, alike, grid.spacing)
     fine = settle_borders(image[0], fine, borders)
     whole = np.zeros((len(fine), *scan.grid.shape), dtype=np.float32)
     whole[0] = 1
