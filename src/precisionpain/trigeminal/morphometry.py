@@ -330,7 +330,8 @@ def measure_compression(
         4-D on the same grid, last axis in the order of `Label`: partial volumes, or the
         probabilities of a segmentation.
     predicted : bool, optional
-        Whether `probabilities` are a network's estimate. The fit then trusts them less, and
+        Whether `probabilities` are a network's estimate. The fit then trusts them less, what is
+        called nerve beyond the fitted wall and beside a vessel counts as the vessel's, and
         intervals are those that held on phantoms that a network segmented. By default the header
         of `probabilities` tells: those of `Segmentation`, and the files of ``precisionpain
         segment``, have the NIfTI intent ``estimate``. Say True for those of another program.

@@ -9,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..anatomy import Label, Side
+from .excess import alongside, excess_to_vessels
 from .geometry import Geometry, section_axes
 from .nerve import NerveFit, fit_nerve, fit_wall
 from .scan import Kind, Scan
@@ -135,6 +136,10 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
         away = ndimage.distance_transform_edt(~nerve, sampling=roi.spacing)
         vessels = fit_vessels(roi, away, weights)
         fit = fit_wall(roi, fit, vessels, weights, away)
+        if scan.predicted and (given := excess_to_vessels(roi, fit, away)) is not None:
+            roi = given
+            vessels = fit_vessels(roi, away, weights)
+            fit = fit_wall(roi, fit, vessels, weights, away)
         if scan.mask and vessels:
             threshold = _thresholds(roi, fit, vessels, away)
             vessels = fit_vessels(roi, away, weights, threshold=threshold, start=vessels)
@@ -203,18 +208,13 @@ def _doubt(
         flags.append(
             f"its sections are flat as a sheet (flattening {flat:.2f}): look at the segmentation"
         )
-    near = np.flatnonzero(away.ravel() < 1.5 * fit.wall.scale)
-    x = scan.world(np.column_stack(np.unravel_index(near, away.shape)).astype(float))
-    place, _, _ = fit.wall.curve.project(x)
-    here = (place > 0) & (place < fit.length - scan.size)
-    if fit.pons is not None:
-        here &= fit.pons.distance(x) > scan.size
-    share = scan.share(Label.nerve(fit.side)).ravel()[near[here]]
-    fitted = tube_share(fit.wall, x[here], scan.axes)
+    index, x = alongside(scan, fit, away, 1.5)
+    share = scan.share(Label.nerve(fit.side)).ravel()[index]
+    fitted = tube_share(fit.wall, x, scan.axes)
     if scan.mask:
         fitted = (fitted > 0.5).astype(float)
     off = np.zeros(away.shape)
-    off.ravel()[near[here]] = fitted - share
+    off.ravel()[index] = fitted - share
     if scan.predicted:
         # A network's shares err from voxel to voxel, and are blurred as far as voxels are long.
         # Neither says anything of the shape.

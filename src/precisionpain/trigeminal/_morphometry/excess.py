@@ -1,0 +1,98 @@
+"""What a network calls nerve and isn't: the side of a vessel that touches it.
+
+Where nerve and vessel touch, a network has to draw a border that no scan shows well, and often it
+draws it through the vessel. A nerve is a smooth tube, which is fitted to all of its length; what
+sticks out of the fitted wall and meets the vessel is the vessel's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from ..anatomy import Label
+from .nerve import NerveFit
+from .scan import Scan
+from .vessels import tube_share
+
+__all__ = ["alongside", "excess_to_vessels"]
+
+_REACH = 2.5  # radii of the nerve
+_CALLED = 0.35  # of a voxel, beyond the wall; as vessels are found
+_LEAST = 3  # voxels; fewer are noise of the border
+_FAINT = 0.02
+_CUBE = np.ones((3, 3, 3))
+
+
+def alongside(
+    scan: Scan, fit: NerveFit, away: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels about a fitted nerve, clear of the pons and of its end.
+
+    Parameters
+    ----------
+    scan : Scan
+        Cropped around the nerve.
+    fit : NerveFit
+        With its wall.
+    away : numpy.ndarray
+        Distance of each voxel to the label of the nerve, mm.
+    reach : float
+        How far, in radii.
+
+    Returns
+    -------
+    index : numpy.ndarray of int, shape (n,)
+        Of the flat image.
+    x : numpy.ndarray of shape (n, 3)
+        World coordinates, mm.
+    """
+    near = np.flatnonzero(away.ravel() < reach * fit.wall.scale)
+    x = scan.world(np.column_stack(np.unravel_index(near, away.shape)).astype(float))
+    place, _, _ = fit.wall.curve.project(x)
+    here = (place > 0) & (place < fit.length - scan.size)
+    if fit.pons is not None:
+        here &= fit.pons.distance(x) > scan.size
+    return near[here], x[here]
+
+
+def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | None:
+    """Give to the vessels what sticks out of a fitted nerve where they meet it.
+
+    Parameters
+    ----------
+    scan, fit, away
+        As `alongside` takes them; the scan with shares.
+
+    Returns
+    -------
+    Scan or None
+        None where nothing sticks out.
+    """
+    if scan.shares is None:
+        return None
+    nerve = Label.nerve(fit.side)
+    index, x = alongside(scan, fit, away, _REACH)
+    excess = np.zeros(away.shape)
+    beyond = scan.share(nerve).ravel()[index] - tube_share(fit.wall, x, scan.axes)
+    excess.ravel()[index] = np.maximum(beyond, 0)
+    kinds = (Label.ARTERY, Label.VEIN)
+    beside = ndimage.binary_dilation(np.isin(scan.labels, kinds), _CUBE)
+    parts, _ = ndimage.label(excess > _CALLED, _CUBE)
+    met = np.unique(parts[beside])
+    met = met[(met > 0) & (np.bincount(parts.ravel())[met] >= _LEAST)]
+    if not len(met):
+        return None
+    taken = np.isin(parts, met)
+    rim = ndimage.binary_dilation(taken, _CUBE) & (excess > _FAINT)
+    given = np.where(rim, excess, 0)
+    say = np.stack([ndimage.uniform_filter(scan.share(kind), 7) for kind in kinds]) + 1e-9
+    say /= say.sum(axis=0)
+    labels, shares = scan.labels.copy(), scan.shares.copy()
+    shares[..., nerve] -= given
+    for kind, part in zip(kinds, say, strict=True):
+        shares[..., kind] += given * part
+    labels[taken] = np.array(kinds)[say.argmax(axis=0)][taken]
+    return dataclasses.replace(scan, labels=labels, shares=shares)
