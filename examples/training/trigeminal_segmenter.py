@@ -8,7 +8,7 @@
 Writes the model to --out. Killed, the same command goes on from its last checkpoint. The weights of
 the package were made in the stages of "default", one after the other.
 
-On Linux steps are quicker when large arrays are not given back to the system each time:
+On Linux it may help not to give large arrays back to the system after each step:
 
     export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4294967296
 """

@@ -15,14 +15,13 @@ from scipy import ndimage
 from ..anatomy import Label
 from .nerve import NerveFit
 from .scan import Scan
-from .vessels import tube_share
+from .vessels import SEEN, tube_share
 
 __all__ = ["alongside", "excess_to_vessels"]
 
 _REACH = 2.5  # radii of the nerve
-_CALLED = 0.35  # of a voxel, beyond the wall; as vessels are found
 _LEAST = 3  # voxels; fewer are noise of the border
-_FAINT = 0.02
+_FAINT = 0.02  # share below which nothing is given
 _CUBE = np.ones((3, 3, 3))
 
 
@@ -64,12 +63,12 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | Non
     Parameters
     ----------
     scan, fit, away
-        As `alongside` takes them; the scan with shares.
+        As `alongside` takes them.
 
     Returns
     -------
     Scan or None
-        None where nothing sticks out.
+        None where nothing sticks out, or there are masks alone, which say nothing finer.
     """
     if scan.shares is None:
         return None
@@ -80,7 +79,7 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | Non
     excess.ravel()[index] = np.maximum(beyond, 0)
     kinds = (Label.ARTERY, Label.VEIN)
     beside = ndimage.binary_dilation(np.isin(scan.labels, kinds), _CUBE)
-    parts, _ = ndimage.label(excess > _CALLED, _CUBE)
+    parts, _ = ndimage.label(excess > SEEN, _CUBE)
     met = np.unique(parts[beside])
     met = met[(met > 0) & (np.bincount(parts.ravel())[met] >= _LEAST)]
     if not len(met):

@@ -15,9 +15,10 @@ from .scan import Scan
 from .settings import Weights
 from .tube import Tube, Voxels, fit_tube
 
-__all__ = ["Crowded", "Vessel", "fit_vessels", "mask_threshold", "paths", "tube_share"]
+__all__ = ["SEEN", "Crowded", "Vessel", "fit_vessels", "mask_threshold", "paths", "tube_share"]
 
 
+SEEN = 0.35  # share of a voxel in which a vessel is looked for
 _REACH_MM = 6.0  # vessels farther from the nerve are not traced
 _MOST_PIECES = 24  # a nerve has one to five near it; noise has hundreds
 _MOST_CRUMBS = 3000
@@ -147,7 +148,7 @@ def fit_vessels(
             kinds = {_name(label) for label in labels}
             pieces = [(v.tube.curve, v.tube.scale) for v in start if v.kind in kinds]
         else:
-            vessel = share > (0.5 if scan.mask else 0.35)
+            vessel = share > (0.5 if scan.mask else SEEN)
             if scan.predicted:
                 vessel = _labelled(vessel, np.isin(scan.labels, labels))
             pieces = _pieces(scan, vessel, share, near, h)
