@@ -16,6 +16,7 @@ import pytest
 from scipy import ndimage
 
 from precisionpain.errors import DataWarning, FormatError, GeometryError, MissingModalityError
+from precisionpain.trigeminal import simulate_cistern
 from precisionpain.trigeminal.anatomy import Label
 from precisionpain.trigeminal.morphometry import (
     EXTRA_MEASURES,
@@ -617,3 +618,22 @@ def test_noise_in_estimated_shares_is_not_taken_for_a_shape():
         measure_compression(labels, probabilities=plain, intervals=False)
     found = measure_compression(labels, probabilities=said, intervals=False)
     assert (found["flags"] == "").all()
+
+
+def test_shares_as_blurred_as_thick_slices_are_still_make_a_smooth_tube():
+    cistern = simulate_cistern(3, spacing=(0.4, 0.4, 1.0))
+    shares = np.stack(
+        [
+            ndimage.gaussian_filter(one, (1.0, 1.0, 0.4))  # 0.4 mm
+            for one in np.moveaxis(np.asarray(cistern.fractions.dataobj), -1, 0)
+        ],
+        axis=-1,
+    )
+    affine = cistern.labels.affine
+    table = measure_compression(
+        nibabel.Nifti1Image(shares.argmax(axis=-1).astype(np.uint8), affine),
+        probabilities=nibabel.Nifti1Image(shares, affine),
+        predicted=True,
+        intervals=False,
+    )
+    assert (table["flags"] == "").all()
