@@ -1,13 +1,15 @@
 """What a network calls nerve and isn't: the side of a vessel that touches it.
 
 Where nerve and vessel touch, a network has to draw a border that no scan shows well, and often it
-draws it through the vessel. A nerve is a smooth tube, which is fitted to all of its length; what
-sticks out of the fitted wall and meets the vessel is the vessel's.
+draws it through the vessel, or calls so much of it nerve that too little is left to be a vessel. A
+nerve is a smooth tube, which is fitted to all of its length; what sticks out of the fitted wall is
+a vessel's.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +19,7 @@ from .nerve import NerveFit
 from .scan import Scan
 from .vessels import SEEN, tube_share
 
-__all__ = ["alongside", "excess_to_vessels"]
+__all__ = ["Given", "alongside", "excess_to_vessels"]
 
 _REACH = 2.5  # radii of the nerve
 _LEAST = 3  # voxels; fewer are noise of the border
@@ -57,8 +59,23 @@ def alongside(
     return near[here], x[here]
 
 
-def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | None:
-    """Give to the vessels what sticks out of a fitted nerve where they meet it.
+class Given(NamedTuple):
+    """A scan in which vessels have what was theirs.
+
+    Parameters
+    ----------
+    scan : Scan
+        With labels and shares changed.
+    alone_mm3 : float
+        Volume of what was given where no vessel had been found.
+    """
+
+    scan: Scan
+    alone_mm3: float
+
+
+def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Given | None:
+    """Give what sticks out of a fitted nerve to the vessels.
 
     Parameters
     ----------
@@ -67,7 +84,7 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | Non
 
     Returns
     -------
-    Scan or None
+    Given or None
         None where nothing sticks out, or there are masks alone, which say nothing finer.
     """
     if scan.shares is None:
@@ -77,14 +94,16 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | Non
     excess = np.zeros(away.shape)
     beyond = scan.share(nerve).ravel()[index] - tube_share(fit.wall, x, scan.axes)
     excess.ravel()[index] = np.maximum(beyond, 0)
+    parts, _ = ndimage.label(excess > SEEN, _CUBE)
+    size = np.bincount(parts.ravel())
+    large = np.flatnonzero(size >= _LEAST)
+    large = large[large > 0]
+    if not len(large):
+        return None
+    taken = np.isin(parts, large)
     kinds = (Label.ARTERY, Label.VEIN)
     beside = ndimage.binary_dilation(np.isin(scan.labels, kinds), _CUBE)
-    parts, _ = ndimage.label(excess > SEEN, _CUBE)
-    met = np.unique(parts[beside])
-    met = met[(met > 0) & (np.bincount(parts.ravel())[met] >= _LEAST)]
-    if not len(met):
-        return None
-    taken = np.isin(parts, met)
+    alone = np.setdiff1d(large, parts[beside])
     rim = ndimage.binary_dilation(taken, _CUBE) & (excess > _FAINT)
     given = np.where(rim, excess, 0)
     say = np.stack([ndimage.uniform_filter(scan.share(kind), 7) for kind in kinds]) + 1e-9
@@ -94,4 +113,5 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Scan | Non
     for kind, part in zip(kinds, say, strict=True):
         shares[..., kind] += given * part
     labels[taken] = np.array(kinds)[say.argmax(axis=0)][taken]
-    return dataclasses.replace(scan, labels=labels, shares=shares)
+    changed = dataclasses.replace(scan, labels=labels, shares=shares)
+    return Given(changed, float(given[np.isin(parts, alone)].sum() * scan.voxel_volume))

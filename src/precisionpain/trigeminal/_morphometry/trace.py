@@ -137,7 +137,13 @@ def trace_side(scan: Scan, side: Side, weights: Weights | None = None) -> Traced
         vessels = fit_vessels(roi, away, weights)
         fit = fit_wall(roi, fit, vessels, weights, away)
         if scan.predicted and (given := excess_to_vessels(roi, fit, away)) is not None:
-            roi = given
+            roi = given.scan
+            if given.alone_mm3:
+                flags.append(
+                    f"{given.alone_mm3:.1f} mm³ stick out of the nerve where no vessel was found: "
+                    "perhaps one that touches it, and measured as one if it can be followed; look "
+                    "at the scan there"
+                )
             vessels = fit_vessels(roi, away, weights)
             fit = fit_wall(roi, fit, vessels, weights, away)
         if scan.mask and vessels:
