@@ -751,6 +751,33 @@ def test_no_anatomy_is_no_scan():
         SimulatedCisterns(0)
 
 
+@pytest.mark.parametrize("name", ["good", "thin"])
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_is_from_0_to_1(name, share):
+    with pytest.raises(FormatError, match=f"{name}.*share from 0 to 1|share from 0 to 1.*{name}"):
+        SimulatedCisterns(1, **{name: share})
+
+
+@pytest.mark.parametrize("thin", [0.0, 1.0])
+def test_vessels_at_nerves_are_thin_where_asked(thin, monkeypatch):
+    scenes = []
+    sample = simulation.sample_scene
+
+    def kept(*arguments):
+        scenes.append(sample(*arguments))
+        return scenes[-1]
+
+    monkeypatch.setattr(simulation, "sample_scene", kept)
+    scans = SimulatedCisterns(8, 0, thin=thin, spacing_mm=2.0, n_jobs=1)
+    nerves = [scene.params[side] for scene in scenes for side in ("left", "right")]
+    vessels = [one["vessel_diameter_mm"] for one in nerves if one["vessel"]]
+    touching = [one["compression"] != "none" for one in nerves]
+    assert len(vessels) >= 8
+    assert any(touching)
+    assert (max(vessels) <= 1.2) == (thin == 1.0)
+    assert scans.fingerprint != SimulatedCisterns(8, 0, thin=0.5, spacing_mm=2.0).fingerprint
+
+
 # --- inference ---------------------------------------------------------------------------
 
 

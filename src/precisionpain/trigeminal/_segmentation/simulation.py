@@ -19,7 +19,7 @@ from .._phantom.levels import blood_states, draw_levels
 from .._phantom.parameters import read_overrides
 from .._phantom.raster import class_fractions, grid_of
 from .._phantom.tissue import LABEL_OF, Tissue
-from ..anatomy import Label
+from ..anatomy import SIDES, Label, Side
 from .grids import Grid, normalise, resample
 
 __all__ = ["SimulatedCisterns"]
@@ -53,6 +53,9 @@ class SimulatedCisterns:
         For each channel the kinds of scan that it may be.
     good : float, default 0.5
         Share of the draws that look like a good scan.
+    thin : float, default 0
+        Share of the anatomies whose vessels at the nerves are thin, 0.5 to 1.2 mm, and mostly
+        touch: these are the hardest to find.
     n_jobs : int, optional
         Processes that draw the anatomies, as joblib takes it.
 
@@ -72,12 +75,14 @@ class SimulatedCisterns:
         spacing_mm: float = 0.5,
         contrasts: Sequence[Sequence[str]] = (("ciss", "space"),),
         good: float = 0.5,
+        thin: float = 0.0,
         n_jobs: int | None = None,
     ) -> None:
         if n_scans < 1:
             raise FormatError(f"expected at least one anatomy, found n_scans={n_scans}")
-        if not 0 <= good <= 1:
-            raise FormatError(f"expected a share from 0 to 1, found {good!r}", where="good")
+        for where, share in (("good", good), ("thin", thin)):
+            if not 0 <= share <= 1:
+                raise FormatError(f"expected a share from 0 to 1, found {share!r}", where=where)
         from joblib import Parallel, delayed
 
         self.n_scans = n_scans
@@ -85,9 +90,10 @@ class SimulatedCisterns:
         self.spacing_mm = spacing_mm
         self.contrasts = tuple(tuple(kinds) for kinds in contrasts)
         self.good = good
+        self.thin = thin
         seeds = np.random.SeedSequence([_STREAM, random_state]).spawn(n_scans)
         self._anatomies: list[_Packed] = Parallel(n_jobs=n_jobs)(
-            delayed(_anatomy)(seed, spacing_mm) for seed in seeds
+            delayed(_anatomy)(seed, spacing_mm, thin) for seed in seeds
         )
 
     def __len__(self) -> int:
@@ -113,8 +119,8 @@ class SimulatedCisterns:
     @property
     def fingerprint(self) -> str:
         """What the scans depend on."""
-        chosen = (self.n_scans, self.random_state, self.spacing_mm, self.contrasts, self.good)
-        return f"simulated {chosen}"
+        of_anatomies = (self.n_scans, self.random_state, self.spacing_mm, self.thin)
+        return f"simulated {(*of_anatomies, self.contrasts, self.good)}"
 
     def draw(
         self, index: int, rng: np.random.Generator, *, classes: Sequence[Sequence[int]]
@@ -184,10 +190,11 @@ class _Packed(NamedTuple):
         return shares
 
 
-def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> _Packed:
+def _anatomy(seed: np.random.SeedSequence, spacing_mm: float, thin: float) -> _Packed:
     """Draw an anatomy in a random pose."""
     rng = np.random.default_rng(seed)
-    scene = sample_scene(rng, *read_overrides({}))
+    fixed = _thin_vessels(rng) if thin > 0 and rng.random() < thin else {}
+    scene = sample_scene(rng, *read_overrides(fixed))
     a, b, c = (float(v) for v in rng.normal(0, 8, 3))
     field = tuple(float(v) for v in rng.uniform((54, 36, 30), (70, 52, 44)))
     spacing = (spacing_mm, spacing_mm, spacing_mm)
@@ -197,6 +204,15 @@ def _anatomy(seed: np.random.SeedSequence, spacing_mm: float) -> _Packed:
     squeezed = zlib.compress(np.moveaxis(fractions, -1, 0).tobytes(), 1)
     x, y, z = (int(n) for n in shape)
     return _Packed(squeezed, Grid((x, y, z), affine))
+
+
+def _thin_vessels(rng: np.random.Generator) -> dict[str, dict[Side, Any]]:
+    """Draw what makes the vessels at both nerves thin. Deep dents need thicker ones."""
+    kinds = rng.choice(("none", "contact", "displaced"), len(SIDES), p=(0.3, 0.4, 0.3))
+    return {
+        "compression": {side: str(kind) for side, kind in zip(SIDES, kinds, strict=True)},
+        "vessel_diameter_mm": {side: float(rng.uniform(0.5, 1.2)) for side in SIDES},
+    }
 
 
 def _add_clutter(shares: Array, rng: np.random.Generator, spacing_mm: float) -> None:
