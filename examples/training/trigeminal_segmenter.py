@@ -23,8 +23,8 @@ from precisionpain.trigeminal import SimulatedCisterns, TrigeminalSegmenter
 from precisionpain.trigeminal._segmentation.localise import train_localiser
 
 # "wide" sees wide simulations alone; "good" half of them good scans; "thin" other anatomies, with a
-# loss that heeds thin vessels; "touching" and "again" others still, half of them with thin vessels at
-# the nerves.
+# loss that heeds thin vessels; "touching" and "again" others still, half of which have thin vessels
+# at the nerves.
 STAGES = {
     "small": {"n_anatomies": 160, "n_steps": 2600, "loss": "dice_ce_thin"},
     "wide": {"n_anatomies": 160, "good": 0.0, "n_steps": 2600, "as_one": ()},
