@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from precisionpain.errors import FormatError
 from precisionpain.trigeminal import simulate_cistern
@@ -344,17 +345,26 @@ def test_a_vessel_that_may_be_either_is_as_thick_as_one_that_is_known() -> None:
     assert len(trace_nerves(labels, probabilities=either)["left"].vessels) != 1
 
 
-def test_a_trace_of_a_vessel_that_a_network_calls_none_is_none() -> None:
-    """A share of 0.4 everywhere, so that no voxel has the label, tells of no vessel."""
-    labels, shares = scan()
+@pytest.mark.parametrize("n_labelled", [0, 2, 3])
+def test_a_trace_of_a_vessel_that_a_network_calls_none_is_none(n_labelled: int) -> None:
+    """A share of 0.4 all along it, and next to no voxel with the label, tells of no vessel."""
+    free = {"compression": "none", "vessel": "sca", "gap_mm": 1.0, "petrosal_vein": False}
+    cistern = simulate_cistern(8, spacing=0.6, **free)
+    labels, shares = cistern.labels, cistern.fractions
     values, faint = np.array(labels.dataobj), np.array(shares.dataobj)
     artery = faint[..., Label.ARTERY].copy()
+    near = ndimage.distance_transform_edt(values != Label.NERVE_LEFT) * 0.6 < 4
+    order = np.argsort(artery * near, axis=None)
+    seen = np.unravel_index(order[artery.size - n_labelled :], artery.shape)
     faint[..., Label.ARTERY] *= 0.4
+    faint[(*seen, Label.ARTERY)] = artery[seen]
     faint[..., Label.BACKGROUND] += artery - faint[..., Label.ARTERY]
     values[values == Label.ARTERY] = Label.BACKGROUND
+    values[seen] = Label.ARTERY
     image = nibabel.Nifti1Image(values, labels.affine)
     faint_shares = nibabel.Nifti1Image(faint, shares.affine)
-    assert trace_nerves(image, probabilities=faint_shares, predicted=True)["left"].vessels == ()
+    found = trace_nerves(image, probabilities=faint_shares, predicted=True)["left"].vessels
+    assert bool(found) == (n_labelled >= 3)
     # Shares that are measured are of a thin vessel.
     assert trace_nerves(image, probabilities=faint_shares)["left"].vessels != ()
 

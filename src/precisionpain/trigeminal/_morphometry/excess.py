@@ -17,12 +17,11 @@ from scipy import ndimage
 from ..anatomy import Label
 from .nerve import NerveFit
 from .scan import Scan
-from .vessels import SEEN, tube_share
+from .vessels import LEAST, SEEN, tube_share
 
 __all__ = ["Given", "alongside", "excess_to_vessels"]
 
 _REACH = 2.5  # radii of the nerve
-_LEAST = 3  # voxels; fewer are noise of the border
 _FAINT = 0.02  # share below which nothing is given
 _CUBE = np.ones((3, 3, 3))
 
@@ -96,7 +95,7 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Given | No
     excess.ravel()[index] = np.maximum(beyond, 0)
     parts, _ = ndimage.label(excess > SEEN, _CUBE)
     size = np.bincount(parts.ravel())
-    large = np.flatnonzero(size >= _LEAST)
+    large = np.flatnonzero(size >= LEAST)
     large = large[large > 0]
     if not len(large):
         return None

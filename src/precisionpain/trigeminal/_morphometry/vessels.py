@@ -15,10 +15,20 @@ from .scan import Scan
 from .settings import Weights
 from .tube import Tube, Voxels, fit_tube
 
-__all__ = ["SEEN", "Crowded", "Vessel", "fit_vessels", "mask_threshold", "paths", "tube_share"]
+__all__ = [
+    "LEAST",
+    "SEEN",
+    "Crowded",
+    "Vessel",
+    "fit_vessels",
+    "mask_threshold",
+    "paths",
+    "tube_share",
+]
 
 
 SEEN = 0.35  # share of a voxel in which a vessel is looked for
+LEAST = 3  # voxels of a structure that a network sees; fewer are noise of a border
 _REACH_MM = 6.0  # vessels farther from the nerve are not traced
 _MOST_PIECES = 24  # a nerve has one to five near it; noise has hundreds
 _MOST_CRUMBS = 3000
@@ -174,13 +184,13 @@ def fit_vessels(
 
 
 def _labelled(vessel: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Keep what is connected to a voxel with the label.
+    """Keep what is connected to some voxels with the label.
 
-    A network that calls nothing of it a vessel doesn't say that one is there.
+    A network that calls next to nothing of it a vessel doesn't say that one is there.
     """
-    parts, _ = ndimage.label(vessel, np.ones((3, 3, 3)))
-    kept: np.ndarray = vessel & np.isin(parts, parts[vessel & label])
-    return kept
+    parts, n = ndimage.label(vessel, np.ones((3, 3, 3)))
+    kept = np.bincount(parts[vessel & label], minlength=n + 1) >= LEAST
+    return kept[parts] & vessel
 
 
 _KINDS = ((Label.ARTERY,), (Label.VEIN,))
