@@ -22,6 +22,7 @@ from .vessels import LEAST, SEEN, tube_share
 __all__ = ["Given", "alongside", "excess_to_vessels"]
 
 _REACH = 2.5  # radii of the nerve
+_SOLID = 0.09  # mean round a voxel of what no vessel is beside; noise of a border cancels, to 0.08
 _FAINT = 0.02  # share below which nothing is given
 _CUBE = np.ones((3, 3, 3))
 
@@ -90,19 +91,20 @@ def excess_to_vessels(scan: Scan, fit: NerveFit, away: np.ndarray) -> Given | No
         return None
     nerve = Label.nerve(fit.side)
     index, x = alongside(scan, fit, away, _REACH)
-    excess = np.zeros(away.shape)
-    beyond = scan.share(nerve).ravel()[index] - tube_share(fit.wall, x, scan.axes)
-    excess.ravel()[index] = np.maximum(beyond, 0)
+    beyond = np.zeros(away.shape)
+    beyond.ravel()[index] = scan.share(nerve).ravel()[index] - tube_share(fit.wall, x, scan.axes)
+    excess = np.maximum(beyond, 0)
     parts, _ = ndimage.label(excess > SEEN, _CUBE)
     size = np.bincount(parts.ravel())
-    large = np.flatnonzero(size >= LEAST)
-    large = large[large > 0]
-    if not len(large):
-        return None
-    taken = np.isin(parts, large)
+    large = np.setdiff1d(np.flatnonzero(size >= LEAST), 0)
     kinds = (Label.ARTERY, Label.VEIN)
     beside = ndimage.binary_dilation(np.isin(scan.labels, kinds), _CUBE)
-    alone = np.setdiff1d(large, parts[beside])
+    met = np.intersect1d(large, parts[beside])
+    solid = parts[ndimage.uniform_filter(beyond, 3) > _SOLID]
+    alone = np.intersect1d(np.setdiff1d(large, met), solid)
+    taken = np.isin(parts, [*met, *alone])
+    if not taken.any():
+        return None
     rim = ndimage.binary_dilation(taken, _CUBE) & (excess > _FAINT)
     given = np.where(rim, excess, 0)
     say = np.stack([ndimage.uniform_filter(scan.share(kind), 7) for kind in kinds]) + 1e-9
