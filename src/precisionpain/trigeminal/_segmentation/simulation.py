@@ -55,7 +55,7 @@ class SimulatedCisterns:
         Share of the draws that look like a good scan.
     thin : float, default 0
         Share of the anatomies whose vessels at the nerves are thin, 0.5 to 1.2 mm, and mostly
-        touch: these are the hardest to find.
+        touch or nearly do: these are the hardest to find.
     n_jobs : int, optional
         Processes that draw the anatomies, as joblib takes it.
 
@@ -193,6 +193,7 @@ class _Packed(NamedTuple):
 def _anatomy(seed: np.random.SeedSequence, spacing_mm: float, thin: float) -> _Packed:
     """Draw an anatomy in a random pose."""
     rng = np.random.default_rng(seed)
+    # Nothing is drawn without thin ones, so that the anatomies of a seed stay as they were.
     fixed = _thin_vessels(rng) if thin > 0 and rng.random() < thin else {}
     scene = sample_scene(rng, *read_overrides(fixed))
     a, b, c = (float(v) for v in rng.normal(0, 8, 3))
