@@ -22,8 +22,8 @@ from .vessels import LEAST, SEEN, tube_share
 __all__ = ["Given", "alongside", "excess_to_vessels"]
 
 _REACH = 2.5  # radii of the nerve
-# Mean excess round a voxel, where no vessel is beside: noise of a border cancels. Chosen on phantoms
-# of development.
+# Mean excess round a voxel, where no vessel is beside: noise of a border cancels. Chosen on
+# phantoms of development.
 _SOLID = 0.09
 _FAINT = 0.02  # share below which nothing is given
 _CUBE = np.ones((3, 3, 3))
